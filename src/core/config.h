@@ -1,0 +1,111 @@
+// The validated configuration as plain values. Made by config/load, used by everything above
+// and by plan(); the YAML reference is config/mvrunner.yaml.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+
+namespace mvr::core {
+
+// What one VM takes from the host.
+struct Resources {
+  Bytes memory;
+  std::uint32_t vcpus = 0;
+  Bytes disk;
+  friend bool operator==(const Resources&, const Resources&) = default;
+};
+
+// Labels + size + image: what a job asks for by `runs-on`.
+struct Profile {
+  std::string name;
+  std::vector<std::string> labels;  // lower case, unique, never empty
+  Resources size;
+  std::string image;          // a name in the image store
+  std::string kernel;         // a name in the kernel store; "default" = newest installed
+  std::uint32_t max = 0;      // VMs at once; 0 = only the host limits
+  Duration boot_timeout{};    // launch until agent hello
+  Duration listen_timeout{};  // listening without a job before the runner is given back
+  Duration job_timeout{};     // running until the VM is ended
+  friend bool operator==(const Profile&, const Profile&) = default;
+};
+
+enum class ScopeKind { repository, organization };
+
+// Where runners are registered and jobs are looked for.
+struct Scope {
+  ScopeKind kind = ScopeKind::repository;
+  std::string owner;
+  std::string repository;                 // empty for an organisation
+  std::vector<std::string> repositories;  // organisation: names to poll; empty = discover all
+  std::string runner_group;               // organisation only; empty = the default group
+  std::uint32_t max = 0;                  // VMs at once in this scope; 0 = no own limit
+  // "owner/repo" or "owner": the id used in World, logs and file names of our own.
+  [[nodiscard]] std::string id() const {
+    return repository.empty() ? owner : owner + "/" + repository;
+  }
+  friend bool operator==(const Scope&, const Scope&) = default;
+};
+
+struct GithubSettings {
+  std::string url = "https://github.com";  // web address; the API base is derived from it
+  std::string token_file;                  // exactly one of token_file and token_env_file is set
+  std::string token_env_file;              // KEY=VALUE lines; the key is GITHUB_TOKEN
+  Duration poll_interval{};
+  std::vector<Scope> scopes;
+  std::vector<std::string> extra_labels;  // registered beside a profile's labels
+  friend bool operator==(const GithubSettings&, const GithubSettings&) = default;
+};
+
+// Limits of this host for VMs. Unset fields are measured by sys/host at start and while running.
+struct HostSettings {
+  std::string id;  // short, unique per host: part of every runner name
+  std::optional<Bytes> memory;
+  std::optional<std::uint32_t> cpus;
+  std::optional<Bytes> disk;
+  Bytes reserve_memory;
+  Bytes reserve_disk;
+  double cpu_overcommit = 1.0;  // vCPUs sold per host CPU
+  std::uint32_t max_vms = 0;    // 1..1000
+  friend bool operator==(const HostSettings&, const HostSettings&) = default;
+};
+
+struct NetworkSettings {
+  std::string subnet;              // IPv4 CIDR, /16../24; slot n uses its n-th /30
+  std::string resolv_conf;         // the host's resolver settings, followed by our dnsmasq
+  std::vector<std::string> allow;  // "a.b.c.d/n" or "a.b.c.d:port": private egress allowed
+  friend bool operator==(const NetworkSettings&, const NetworkSettings&) = default;
+};
+
+enum class Accel { automatic, kvm, tcg };
+
+struct VmmSettings {
+  std::string backend = "auto";  // auto | qemu (firecracker joins later)
+  Accel accel = Accel::automatic;
+  std::string qemu_binary;     // program name or absolute path
+  std::uint32_t uid_base = 0;  // VM in slot n runs as uid and gid uid_base + n
+  friend bool operator==(const VmmSettings&, const VmmSettings&) = default;
+};
+
+struct Config {
+  std::string state_dir;  // /var/lib/mvrunner
+  std::string run_dir;    // /run/mvrunner: control socket
+  std::string instance;   // prefix of kernel objects: [a-z0-9]{1,8}
+  std::string log_level = "info";
+  std::string control_group;  // group allowed to use the control socket
+  std::string runner;         // runner release in the store; "" = image's own
+  GithubSettings github;
+  HostSettings host;
+  NetworkSettings network;
+  VmmSettings vmm;
+  std::vector<Profile> profiles;
+  friend bool operator==(const Config&, const Config&) = default;
+
+  [[nodiscard]] const Profile* profile(std::string_view name) const;
+  [[nodiscard]] const Scope* scope(std::string_view id) const;
+};
+
+}  // namespace mvr::core

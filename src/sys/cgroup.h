@@ -1,0 +1,53 @@
+// cgroup v2, by directory descriptor. On hybrid hosts the unified hierarchy has no controllers:
+// groups still work for killing and counting, limits are reported as not applied.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/units.h"
+
+namespace mvr::sys {
+
+struct CgroupLimits {
+  Bytes memory;                   // memory.max; 0 = none
+  std::uint32_t cpu_percent = 0;  // cpu.max, 100 = one CPU; 0 = none
+  std::uint32_t pids = 0;         // pids.max; 0 = none
+};
+
+class Cgroup {
+ public:
+  Cgroup() = default;
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  explicit operator bool() const { return static_cast<bool>(fd_); }
+  // Applies what the controllers here allow; returns the names of the limits not applied.
+  Result<std::vector<std::string>> set_limits(const CgroupLimits& limits) const;
+  Result<void> kill() const;  // cgroup.kill, else SIGKILL to each member
+  Result<bool> populated() const;
+
+ private:
+  friend class CgroupRoot;
+  Fd fd_;
+};
+
+// Where mvrunner's groups live: below its own delegated group under systemd, else below the
+// root of the cgroup2 mount.
+class CgroupRoot {
+ public:
+  // `name` becomes one directory. Err unsupported when there is no cgroup2 mount at all.
+  static Result<CgroupRoot> open(const std::string& name);
+  [[nodiscard]] const std::vector<std::string>& controllers() const { return controllers_; }
+  Result<Cgroup> create(const std::string& child) const;  // exists: opened
+  Result<std::vector<std::string>> children() const;
+  Result<void> remove(const std::string& child) const;  // absent is ok; Err busy: populated
+  Result<void> remove_self();                           // only when empty
+
+ private:
+  std::string path_;
+  std::vector<std::string> controllers_;
+};
+
+}  // namespace mvr::sys

@@ -1,0 +1,71 @@
+// HTTP client: libcurl's multi interface driven by the loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/secret.h"
+#include "base/units.h"
+#include "sys/loop.h"
+
+namespace mvr::sys {
+
+struct HttpRequest {
+  std::string method = "GET";
+  std::string url;  // http or https
+  std::map<std::string, std::string> headers;
+  Secret bearer;  // sent as "Authorization: Bearer ..."; never logged
+  std::string body;
+  std::string unix_socket;    // connect here instead of to the URL's host
+  Duration deadline{30'000};  // for everything
+  Duration connect_deadline{10'000};
+  std::size_t max_body = 16U << 20U;
+  int max_redirects = 0;  // credentials are never sent to another host
+};
+
+struct HttpResponse {
+  int status = 0;
+  std::map<std::string, std::string> headers;  // names in lower case; the last value wins
+  std::string body;
+};
+
+// A request under way; destroying it cancels, and the callback is not called.
+class HttpCall;
+
+class HttpClient {
+ public:
+  using Callback = std::function<void(Result<HttpResponse>)>;
+  static Result<std::unique_ptr<HttpClient>> create(Loop& loop, std::string user_agent);
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  // Calls back exactly once, never from inside send(). Any HTTP status is a response; Err:
+  // timed_out, unavailable (connection, DNS, TLS: the text says which), too_large, invalid.
+  std::unique_ptr<HttpCall> send(HttpRequest request, Callback callback);
+
+ private:
+  HttpClient();
+  friend class HttpCall;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+class HttpCall {
+ public:
+  ~HttpCall();
+  HttpCall(const HttpCall&) = delete;
+  HttpCall& operator=(const HttpCall&) = delete;
+
+ private:
+  friend class HttpClient;
+  HttpCall() = default;
+  HttpClient::State* owner_ = nullptr;
+  std::uint64_t id_ = 0;
+};
+
+}  // namespace mvr::sys

@@ -1,0 +1,34 @@
+// Network namespaces, taps, addresses; the veth pair through iproute2's `ip -batch`.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+
+namespace mvr::sys {
+
+// Opens /run/netns/<name>, making the namespace (and its mount point) when absent; lo is up.
+Result<Fd> open_netns(const std::string& name);
+Result<void> remove_netns(const std::string& name);  // absent is ok
+
+// Runs `action` with this thread in the namespace and returns to the old one, always. Aborts when
+// the way back is barred: a thread in the wrong namespace must not go on.
+Result<void> in_netns(const Fd& netns, const std::function<Result<void>()>& action);
+
+// A tap for one VMM process: TAP | NO_PI | VNET_HDR, not persistent: it goes with its last
+// descriptor. Up, with the address set. Name below 16 bytes.
+Result<Fd> create_tap(const Fd& netns, const std::string& name, const std::string& address,
+                      unsigned prefix);
+Result<std::vector<std::string>> list_interfaces(const Fd& netns);
+
+// A non-blocking TCP connection from inside the namespace; Err timed_out, unavailable.
+Result<Fd> connect_tcp(const Fd& netns, const std::string& address, unsigned port, int limit_ms);
+
+// `ip -batch -` in this namespace (or inside `netns` when not null).
+Result<void> ip_batch(const Fd* netns, const std::string& commands);
+Result<void> write_sysctl(const Fd* netns, const std::string& name, const std::string& value);
+
+}  // namespace mvr::sys

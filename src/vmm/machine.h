@@ -1,0 +1,80 @@
+// One interface for VMMs. A Machine is one VMM process; a Backend knows how to start one and how to
+// find its sockets again after a daemon restart. Nothing here logs or decides.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/units.h"
+#include "sys/loop.h"
+#include "sys/process.h"
+
+namespace mvr::vmm {
+
+enum class Accel { kvm, tcg };
+std::string_view accel_name(Accel accel);
+
+struct Drive {
+  std::string serial;  // "base", "scratch", "tools": how the guest finds it
+  std::string path;
+  bool read_only = true;
+};
+
+// Everything of one VM as values; the same document for every backend.
+struct MachineSpec {
+  std::string name;       // shown in ps(1)
+  std::string directory;  // per-VM, writable by uid: sockets are made here
+  std::string kernel;     // bzImage or vmlinux
+  std::string initramfs;
+  std::string command_line;  // what the agent needs; the backend adds its own words
+  std::uint32_t vcpus = 1;
+  Bytes memory;
+  std::vector<Drive> drives;
+  std::string mac;
+  int tap_fd = -1;       // open tap; the caller closes its copy after launch
+  std::string tap_name;  // for backends that open it by name
+  std::string console;   // file; bounded by console_limit
+  Bytes console_limit{8U << 20U};
+  std::string agent_socket;
+  std::string monitor_socket;
+  std::uint32_t uid = 0;  // and gid; 0 keeps ours
+  int cgroup_fd = -1;
+  Accel accel = Accel::tcg;
+};
+
+// How the host side of the channel comes to be: we connect to a socket the VMM listens on (QEMU
+// virtio-serial), or we listen before launch and the guest connects out (Firecracker vsock).
+enum class ChannelStyle { connect, listen };
+
+// The VMM's own control connection (QMP, Firecracker API): learns why the VM ended, and ends it.
+class Monitor {
+ public:
+  virtual ~Monitor() = default;
+  virtual void request_quit() = 0;  // best effort, at once
+  [[nodiscard]] virtual std::string end_reason()
+      const = 0;  // "guest-reset", "guest-panic", ""; printable
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  [[nodiscard]] virtual std::string_view name() const = 0;  // "qemu"
+  [[nodiscard]] virtual std::string version() const = 0;    // "7.2.22"
+  [[nodiscard]] virtual ChannelStyle channel_style() const = 0;
+  // Starts the process. Err names the stage; nothing of ours is left behind then.
+  virtual Result<sys::Process> launch(const MachineSpec& spec) = 0;
+  // Connects to the monitor of a launched or adopted machine; retried by the caller while the
+  // socket is not there yet (Err not_found or unavailable).
+  virtual Result<std::unique_ptr<Monitor>> attach(sys::Loop& loop,
+                                                  const std::string& monitor_socket) = 0;
+  // Memory the VMM process needs beside the guest's, for cgroup limits.
+  [[nodiscard]] virtual Bytes overhead(Accel accel) const = 0;
+};
+
+}  // namespace mvr::vmm
