@@ -25,6 +25,9 @@ struct Loaded {
   core::Config config;
   std::vector<Problem> problems;  // not empty: config must not be used
 };
+// What holds without a configuration file: everything but profiles and scopes.
+core::Config defaults(const std::string& facts_hostname);
+
 // `facts_hostname` is the default of host.id (made a plain name).
 Loaded parse(std::string_view yaml, const std::string& file, const std::string& facts_hostname);
 // Reads and parses; the reading error is one Problem.

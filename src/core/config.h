@@ -30,6 +30,7 @@ struct Profile {
   Duration boot_timeout{};    // launch until agent hello
   Duration listen_timeout{};  // listening without a job before the runner is given back
   Duration job_timeout{};     // running until the VM is ended
+  std::string kernel_args;    // more words for the guest's kernel command line
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 

@@ -28,13 +28,15 @@ struct Leftover {
 struct SurveyPlan {
   std::vector<Vm> adopt;                   // alive: take over; phases normalised (see survey())
   std::vector<Slot> erase;                 // not alive, or never got far: remove
-  std::vector<Runner> forget;              // with scope: runners of erased VMs to delete at GitHub
+  std::vector<Runner> forget;              // runners no VM will use: delete them at GitHub
   std::vector<std::string> forget_scopes;  // parallel to forget
 };
 
-// A VM that was preparing is erased. booting..claiming come back as booting without a runner:
-// their JIT config died with the daemon; the agent's sync answer moves them on. listening and
-// later keep their phase. ending and removing come back as ending with kill_at = now.
+// A VM that was preparing is erased. booting and warm come back as booting without a runner:
+// their JIT config died with the daemon. claiming keeps its runner, since the guest may be
+// listening by now or even run a job. For these three the agent's answer to `sync` decides.
+// listening, running and held keep their phase; ending and removing come back as ending with
+// kill_at = now.
 SurveyPlan survey(const std::vector<Leftover>& leftovers, Instant now);
 
 }  // namespace mvr::core

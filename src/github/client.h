@@ -1,8 +1,8 @@
 // GitHub's REST API for one account: requests, errors, runner records, job discovery.
 #pragma once
 
+#include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,9 +10,10 @@
 
 #include "base/result.h"
 #include "base/secret.h"
+#include "base/units.h"
+#include "core/backoff.h"
 #include "core/config.h"
 #include "core/world.h"
-#include "sys/http.h"
 #include "sys/loop.h"
 
 namespace mvr::github {
@@ -31,35 +32,64 @@ struct RunnerRecord {
   std::string name;
   std::string status;
   bool busy = false;
+  friend bool operator==(const RunnerRecord&, const RunnerRecord&) = default;
 };
 struct JitConfig {
   core::Runner runner;
   Secret encoded;
 };
 
+// The queued jobs of one scope.
+struct JobListing {
+  Instant as_of{};                  // when its first request left
+  std::vector<core::JobHint> jobs;  // oldest first, each id once
+  // Organisations: why repositories are missing from it (gone, or not for this token), the first
+  // one named. The rest of the listing holds.
+  std::optional<Error> gap;
+};
+
+// How patient the client is. The defaults follow GitHub's advice; tests shorten them.
+struct Tuning {
+  Duration deadline{30'000};  // of one attempt
+  core::BackoffPolicy retry_backoff{Duration{1'000}, Duration{8'000}};
+  std::uint32_t retries = 3;
+  Duration longest_wait{60'000};  // a request that would wait longer for a rate limit fails
+  Duration point_gap{100};        // between requests, once a burst of 100 is used up
+  Duration change_gap{1'000};     // between POSTs and DELETEs, once a burst of 5 is used up
+};
+
 // Serial per client, as GitHub asks: one request under way, the rest queue. All callbacks come
-// from the loop. Errors carry GitHub's own message, our meaning of it, and the remedy; codes:
-// unauthorized (401), denied (403), rate_limited, not_found (404), exists (409), invalid (422),
-// busy (422 on delete of a busy runner), unavailable (5xx, network), timed_out, protocol.
+// from the loop and may destroy the client. Errors carry GitHub's own message, our meaning of it,
+// and the remedy; codes: unauthorized (401), denied (403), rate_limited, not_found (404), exists
+// (409), unsupported (410), invalid (422), busy (422 on delete of a busy runner), unavailable
+// (5xx, network), timed_out, protocol, too_large.
 class Client {
  public:
   template <class T>
   using Done = std::function<void(Result<T>)>;
   static Result<std::unique_ptr<Client>> create(sys::Loop& loop,
-                                                const core::GithubSettings& settings, Secret token);
+                                                const core::GithubSettings& settings, Secret token,
+                                                Tuning tuning = {});
   ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
 
-  // Runners registered by us carry profile labels + extra labels.
+  // Registers a runner that carries `labels` and the settings' extra labels, in the scope's runner
+  // group. Never tried again by itself: after timed_out or unavailable the runner may exist, so
+  // come again with a fresh name and leave the old one to the sweep.
   void generate_jit(const core::Scope& scope, const std::string& runner_name,
                     const std::vector<std::string>& labels, Done<JitConfig> done);
   void list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done);
-  // 404 counts as done.
+  // 404 counts as done: the value tells whether the record was still there.
   void delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done);
-  // All queued jobs of one scope now, unmatched: runs that are queued, and in_progress ones, then
-  // their jobs (brief rules 2.2, 2.3). Conditional requests; 304s reuse the parsed result.
-  void queued_jobs(const core::Scope& scope, Done<std::vector<core::JobHint>> done);
-  // GitHub said not before this time (rate limit, back-off); requests wait until then.
+  // All queued jobs of one scope now, unmatched: the jobs of runs that are queued and, every third
+  // time, of those in progress; of at most 50 runs a repository each time, in turn.
+  void queued_jobs(const core::Scope& scope, Done<JobListing> done);
+  // GitHub said not before this time (rate limit). Requests wait until then, but fail with
+  // rate_limited when that takes longer than Tuning::longest_wait.
   [[nodiscard]] Instant not_before() const;
+  // The factor to stretch polling by: more than 1 when the hour's budget of requests runs low.
+  [[nodiscard]] unsigned stretch() const;
 
  private:
   Client();

@@ -33,10 +33,29 @@ struct Manifest {
 std::string manifest_json(const Manifest& manifest);       // pretty, stable order
 Result<Manifest> parse_manifest(const std::string& json);  // strict
 
+// A directory nobody else touches. Its lock ends with the process, so that a later build can tell
+// a stale one; destroying it removes it.
+class WorkDirectory {
+ public:
+  WorkDirectory(std::string path, Fd lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  WorkDirectory(WorkDirectory&& other) noexcept;
+  WorkDirectory& operator=(WorkDirectory&& other) noexcept;
+  WorkDirectory(const WorkDirectory&) = delete;
+  WorkDirectory& operator=(const WorkDirectory&) = delete;
+  ~WorkDirectory();
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  void remove();
+  std::string path_;
+  Fd lock_;
+};
+
 // <state>/images/<name>/{rootfs.ext4,manifest.json}. Names: [a-z0-9][a-z0-9._-]{0,63}.
 class ImageStore {
  public:
   explicit ImageStore(std::string state_dir) : state_dir_(std::move(state_dir)) {}
+  // By name. An entry whose manifest cannot be read is left out: find() says what is wrong with it.
   Result<std::vector<Manifest>> list() const;
   Result<Manifest> find(const std::string& name) const;  // Err not_found names the remedy
   [[nodiscard]] std::string rootfs_path(const std::string& name) const;
@@ -46,9 +65,9 @@ class ImageStore {
   // Err busy while any VM holds it.
   Result<void> remove(const std::string& name) const;
   // Where a build works (same filesystem); swept of stale ones first.
-  Result<std::string> make_work_directory() const;
-  // Moves <work>/rootfs.ext4 and manifest.json into place under manifest.name, replacing the tag.
-  // VMs on the old file keep it (it stays until they end).
+  Result<WorkDirectory> make_work_directory() const;
+  // Writes the manifest beside <work>/rootfs.ext4 and moves both into place under manifest.name,
+  // replacing the tag in one step. VMs on the old file keep it (it stays until they end).
   Result<void> publish(const std::string& work, const Manifest& manifest) const;
 
  private:

@@ -33,8 +33,12 @@ class Cgroup {
   Fd fd_;
 };
 
-// Where mvrunner's groups live: below its own delegated group under systemd, else below the
-// root of the cgroup2 mount.
+// Where mvrunner's groups live: one directory below the group systemd delegated to the service
+// (Delegate=yes; recognised by its mark), else below the root of the cgroup2 mount. A group with
+// processes of its own cannot give controllers to its children, so in a delegated group open()
+// first moves this process into the child "daemon"; ours then lies beside that. (A unit should
+// say DelegateSubgroup=daemon where systemd has it (254): without it a restart can fail with
+// EBUSY, since the new main process starts in the delegated group itself.)
 class CgroupRoot {
  public:
   // `name` becomes one directory. Err unsupported when there is no cgroup2 mount at all.

@@ -20,7 +20,7 @@ Result<Fd> open_read(const std::string& path);
 Result<std::string> read_file(const std::string& path, std::size_t max = 1 << 20);
 // Writes a temporary file beside, fsyncs, renames, fsyncs the directory.
 Result<void> write_file_atomic(const std::string& path, std::string_view data, mode_t mode = 0644);
-// Appends nothing, follows no link at the last component.
+// Replaces the contents in place (not atomic); follows no link at the last component.
 Result<void> write_file(const std::string& path, std::string_view data, mode_t mode = 0644);
 Result<void> make_directories(const std::string& path, mode_t mode = 0755);
 Result<void> change_owner(const std::string& path, uid_t uid, gid_t gid);
@@ -44,7 +44,8 @@ struct DiskSpace {
   Bytes free;
 };  // free: for an unprivileged user
 Result<DiskSpace> disk_space(const std::string& path);
-Bytes allocated_size(const std::string& path);     // st_blocks; 0 when absent
-std::string sha256_file(const std::string& path);  // hex, "" on error; data extents and length
+Bytes allocated_size(const std::string& path);  // st_blocks; 0 when absent
+// The SHA-256 of the contents in hex, as sha256sum prints it (holes cost no reading); "" on error.
+std::string sha256_file(const std::string& path);
 
 }  // namespace mvr::sys

@@ -16,9 +16,9 @@ namespace mvr::sys {
 
 struct HttpRequest {
   std::string method = "GET";
-  std::string url;  // http or https
-  std::map<std::string, std::string> headers;
-  Secret bearer;  // sent as "Authorization: Bearer ..."; never logged
+  std::string url;                             // http or https
+  std::map<std::string, std::string> headers;  // Err invalid: a name or value with CR, LF or NUL
+  Secret bearer;                               // sent as "Authorization: Bearer ..."; never logged
   std::string body;
   std::string unix_socket;    // connect here instead of to the URL's host
   Duration deadline{30'000};  // for everything
@@ -33,7 +33,8 @@ struct HttpResponse {
   std::string body;
 };
 
-// A request under way; destroying it cancels, and the callback is not called.
+// A request under way; destroying it cancels, and the callback is not called. May outlive its end
+// and the client (which cancels what is under way when it goes, also from inside a callback).
 class HttpCall;
 
 class HttpClient {
@@ -45,13 +46,15 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
 
   // Calls back exactly once, never from inside send(). Any HTTP status is a response; Err:
-  // timed_out, unavailable (connection, DNS, TLS: the text says which), too_large, invalid.
+  // timed_out, unavailable (connection, DNS, TLS: the text says which), too_large (the body, or
+  // more than 64 KiB of headers), invalid. Texts name the URL without its query.
   std::unique_ptr<HttpCall> send(HttpRequest request, Callback callback);
+
+  struct State;
 
  private:
   HttpClient();
   friend class HttpCall;
-  struct State;
   std::unique_ptr<State> state_;
 };
 
@@ -63,8 +66,9 @@ class HttpCall {
 
  private:
   friend class HttpClient;
+  friend struct HttpClient::State;
   HttpCall() = default;
-  HttpClient::State* owner_ = nullptr;
+  HttpClient::State* owner_ = nullptr;  // null once it has ended
   std::uint64_t id_ = 0;
 };
 

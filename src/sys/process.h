@@ -32,6 +32,7 @@ struct SpawnOptions {
   std::vector<gid_t> groups;
   int cgroup_fd = -1;                 // directory of a cgroup v2: CLONE_INTO_CGROUP
   int netns_fd = -1;                  // entered by setns before dropping privileges
+  bool same_session = false;             // keeps the terminal; else a session of its own
   bool die_with_parent = false;       // PDEATHSIG SIGKILL
   std::uint64_t file_size_limit = 0;  // RLIMIT_FSIZE; 0 = unchanged
 };

@@ -29,7 +29,7 @@ struct Drive {
 // Everything of one VM as values; the same document for every backend.
 struct MachineSpec {
   std::string name;       // shown in ps(1)
-  std::string directory;  // per-VM, writable by uid: sockets are made here
+  std::string directory;  // per-VM; `uid` needs no right to write there
   std::string kernel;     // bzImage or vmlinux
   std::string initramfs;
   std::string command_line;  // what the agent needs; the backend adds its own words
@@ -39,12 +39,13 @@ struct MachineSpec {
   std::string mac;
   int tap_fd = -1;       // open tap; the caller closes its copy after launch
   std::string tap_name;  // for backends that open it by name
-  std::string console;   // file; bounded by console_limit
-  Bytes console_limit{8U << 20U};
+  std::string console;   // file: the guest's console and the VMM's own complaints, appended
+  Bytes console_limit{8U << 20U};  // kept by bound_console()
   std::string agent_socket;
   std::string monitor_socket;
   std::uint32_t uid = 0;  // and gid; 0 keeps ours
   int cgroup_fd = -1;
+  std::vector<int> keep_open;  // inherited under any number: locks that live as long as the VMM
   Accel accel = Accel::tcg;
 };
 
@@ -57,8 +58,9 @@ class Monitor {
  public:
   virtual ~Monitor() = default;
   virtual void request_quit() = 0;  // best effort, at once
-  [[nodiscard]] virtual std::string end_reason()
-      const = 0;  // "guest-reset", "guest-panic", ""; printable
+  // "guest-reset", "guest-panic", "" while unknown; printable. Looks at what has arrived first,
+  // so that it is right even when the end of the process is seen before its last words.
+  virtual std::string end_reason() = 0;
 };
 
 class Backend {
@@ -76,5 +78,10 @@ class Backend {
   // Memory the VMM process needs beside the guest's, for cgroup limits.
   [[nodiscard]] virtual Bytes overhead(Accel accel) const = 0;
 };
+
+// The guest decides how much it writes to its console. Empties the file when it is over `limit`
+// and says whether it did. To be called every few seconds; while nobody calls it, the VMM's file
+// size limit (the size of its largest writable drive) is the bound.
+Result<bool> bound_console(const std::string& path, Bytes limit);
 
 }  // namespace mvr::vmm

@@ -1,0 +1,119 @@
+// Messages to records. Strings that are not UTF-8 are encoded with replacement characters, so
+// that encoding cannot fail.
+#include <nlohmann/json.hpp>
+
+#include "base/assert.h"
+#include "base/text.h"
+#include "channel/message.h"
+
+namespace mvr::channel {
+namespace {
+
+using nlohmann::json;
+
+json object(std::string_view type) { return json{{"v", kVersion}, {"type", type}}; }
+
+json to_json(const Configure& message) {
+  json result = object("configure");
+  result["hostname"] = message.hostname;
+  result["user"] = message.user;
+  result["env"] = json::object();
+  for (const auto& [name, value] : message.env) result["env"][name] = value;
+  result["workdir"] = message.workdir;
+  if (!message.jit_config.empty()) result["jit_config"] = message.jit_config.expose();
+  if (!message.argv.empty()) result["argv"] = message.argv;
+  result["wall_ms"] = message.wall_ms;
+  return result;
+}
+
+json to_json(const Sync&) { return object("sync"); }
+
+json to_json(const Shutdown& message) {
+  json result = object("shutdown");
+  result["grace_ms"] = message.grace_ms;
+  return result;
+}
+
+json to_json(const AuthorizeKey& message) {
+  json result = object("authorize_key");
+  result["user"] = message.user;
+  result["public_key"] = message.public_key;
+  result["lifetime_s"] = message.lifetime_s;
+  return result;
+}
+
+json to_json(const Input& message) {
+  json result = object("input");
+  result["data"] = base64_encode(message.data);
+  result["end"] = message.end;
+  return result;
+}
+
+json to_json(const Hello& message) {
+  json result = object("hello");
+  result["agent_version"] = message.agent_version;
+  result["kernel"] = message.kernel;
+  result["boot_ms"] = message.boot_ms;
+  return result;
+}
+
+json to_json(const State& message) {
+  json result = object("state");
+  result["runner"] = runner_state_name(message.runner);
+  result["job"] = message.job;
+  result["result"] = message.result;
+  if (message.exit_code) result["exit_code"] = *message.exit_code;
+  return result;
+}
+
+json to_json(const Output& message) {
+  json result = object("output");
+  result["stream"] = message.stream;
+  result["data"] = base64_encode(message.data);
+  return result;
+}
+
+json to_json(const KeyAuthorized& message) {
+  json result = object("key_authorized");
+  result["host_key"] = message.host_key;
+  result["port"] = message.port;
+  return result;
+}
+
+json to_json(const Failed& message) {
+  json result = object("failed");
+  result["what"] = message.what;
+  return result;
+}
+
+template <class Message>
+std::string encode_any(const Message& message) {
+  const json value = std::visit([](const auto& kind) { return to_json(kind); }, message);
+  std::string record = "\x1e";
+  record += value.dump(-1, ' ', false, json::error_handler_t::replace);
+  record += '\n';
+  return record;
+}
+
+}  // namespace
+
+std::string_view runner_state_name(RunnerState state) {
+  switch (state) {
+    case RunnerState::idle:
+      return "idle";
+    case RunnerState::starting:
+      return "starting";
+    case RunnerState::listening:
+      return "listening";
+    case RunnerState::running:
+      return "running";
+    case RunnerState::exited:
+      return "exited";
+  }
+  assert_failed("a RunnerState out of range", __FILE__, __LINE__);
+}
+
+std::string encode(const ToAgent& message) { return encode_any(message); }
+std::string encode(const FromAgent& message) { return encode_any(message); }
+
+}  // namespace mvr::channel

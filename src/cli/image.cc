@@ -1,0 +1,119 @@
+// mvrunner image: build, ls, inspect, rm.
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "cli/cli.h"
+#include "cli/output.h"
+#include "image/build.h"
+#include "image/store.h"
+
+namespace mvr::cli {
+namespace {
+
+using nlohmann::json;
+
+struct BuildArguments {
+  image::BuildOptions options;
+  std::vector<std::string> build_args;
+};
+
+Result<image::ImageStore> open_store(const Context& context) {
+  TRY_ASSIGN(const core::Config config, load_config(context, false));
+  return image::ImageStore(config.state_dir);
+}
+
+int build(const Context& context, BuildArguments arguments) {
+  for (const auto& argument : arguments.build_args) {
+    const auto equals = argument.find('=');
+    if (equals == std::string::npos) {
+      std::cerr << "mvrunner: --build-arg " << printable(argument) << ": write NAME=VALUE\n";
+      return exit_usage;
+    }
+    arguments.options.build_args[argument.substr(0, equals)] = argument.substr(equals + 1);
+  }
+  arguments.options.progress = [](const std::string& line) { std::cerr << line << "\n"; };
+  auto store = open_store(context);
+  if (!store) return report_config(store.error());
+  auto built = image::build_image(*store, arguments.options);
+  if (!built) return report(built.error());
+  std::cout << built->name << " " << built->digest << " " << format_bytes(built->allocated) << "\n";
+  return exit_ok;
+}
+
+int list(const Context& context) {
+  auto store = open_store(context);
+  if (!store) return report_config(store.error());
+  auto images = store->list();
+  if (!images) return report(images.error());
+  if (context.json) {
+    json all = json::array();
+    for (const auto& manifest : *images) all.push_back(json::parse(image::manifest_json(manifest)));
+    std::cout << all.dump(2) << "\n";
+    return exit_ok;
+  }
+  std::vector<Row> rows;
+  for (const auto& manifest : *images) {
+    rows.push_back({manifest.name, manifest.digest.substr(0, 19), format_bytes(manifest.allocated),
+                    manifest.created, manifest.builder});
+  }
+  print_table({"NAME", "DIGEST", "ALLOCATED", "CREATED", "BUILDER"}, rows);
+  return exit_ok;
+}
+
+int inspect(const Context& context, const std::string& name) {
+  auto store = open_store(context);
+  if (!store) return report_config(store.error());
+  auto manifest = store->find(name);
+  if (!manifest) return report(manifest.error());
+  std::cout << image::manifest_json(*manifest);
+  return exit_ok;
+}
+
+int remove(const Context& context, const std::string& name) {
+  auto store = open_store(context);
+  if (!store) return report_config(store.error());
+  if (auto removed = store->remove(name); !removed) return report(removed.error());
+  std::cout << "removed " << name << "\n";
+  return exit_ok;
+}
+
+void register_build(CLI::App& image, Context& context, int& exit_code) {
+  CLI::App* verb = image.add_subcommand("build", "build a bootable image from a Dockerfile");
+  auto arguments = std::make_shared<BuildArguments>();
+  image::BuildOptions& options = arguments->options;
+  verb->add_option("-t,--tag", options.name, "name of the image")->required();
+  verb->add_option("-f,--file", options.dockerfile,
+                   "Dockerfile; CONTEXT/Dockerfile when not given");
+  verb->add_option("--builder", options.builder, "auto, docker, podman or buildah")
+      ->check(CLI::IsMember({"auto", "docker", "podman", "buildah"}))
+      ->type_name("NAME");
+  verb->add_option("--build-arg", arguments->build_args, "NAME=VALUE for an ARG; may be repeated")
+      ->allow_extra_args(false);
+  verb->add_option("--target", options.target, "stage to build");
+  verb->add_flag("--no-cache", options.no_cache, "do not use the builder's cache");
+  verb->add_option("context", options.context, "directory the Dockerfile copies from")->required();
+  verb->callback([&context, &exit_code, arguments] { exit_code = build(context, *arguments); });
+}
+
+}  // namespace
+
+void register_image(CLI::App& app, Context& context, int& exit_code) {
+  CLI::App* verb = app.add_subcommand("image", "build and manage the images VMs boot from");
+  verb->require_subcommand(1);
+  register_build(*verb, context, exit_code);
+  CLI::App* ls = verb->add_subcommand("ls", "list the images");
+  add_output_option(*ls, context);
+  ls->callback([&context, &exit_code] { exit_code = list(context); });
+  auto name = std::make_shared<std::string>();
+  CLI::App* show = verb->add_subcommand("inspect", "print an image's manifest");
+  show->add_option("name", *name)->required();
+  show->callback([&context, &exit_code, name] { exit_code = inspect(context, *name); });
+  CLI::App* rm = verb->add_subcommand("rm", "remove an image that no VM uses");
+  rm->add_option("name", *name)->required();
+  rm->callback([&context, &exit_code, name] { exit_code = remove(context, *name); });
+}
+
+}  // namespace mvr::cli

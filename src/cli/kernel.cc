@@ -1,0 +1,80 @@
+// mvrunner kernel: install, ls, rm.
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "cli/cli.h"
+#include "cli/output.h"
+#include "image/store.h"
+
+namespace mvr::cli {
+namespace {
+
+using nlohmann::json;
+
+Result<image::KernelStore> open_store(const Context& context) {
+  TRY_ASSIGN(const core::Config config, load_config(context, false));
+  return image::KernelStore(config.state_dir);
+}
+
+int install(const Context& context, const std::string& deb) {
+  auto store = open_store(context);
+  if (!store) return report_config(store.error());
+  auto kernel = store->install(deb, [](const std::string& line) { std::cerr << line << "\n"; });
+  if (!kernel) return report(kernel.error());
+  std::cout << kernel->name << "\n";
+  return exit_ok;
+}
+
+int list(const Context& context) {
+  auto store = open_store(context);
+  if (!store) return report_config(store.error());
+  auto kernels = store->list();
+  if (!kernels) return report(kernels.error());
+  json all = json::array();
+  std::vector<Row> rows;
+  for (const auto& kernel : *kernels) {
+    all.push_back({{"name", kernel.name},
+                   {"digest", kernel.digest},
+                   {"source", kernel.source},
+                   {"default", all.empty()}});
+    rows.push_back(
+        {kernel.name, kernel.digest.substr(0, 19), rows.empty() ? "default" : "", kernel.source});
+  }
+  if (context.json) {
+    std::cout << all.dump(2) << "\n";
+  } else {
+    print_table({"NAME", "DIGEST", "USE", "SOURCE"}, rows);
+  }
+  return exit_ok;
+}
+
+int remove(const Context& context, const std::string& name) {
+  auto store = open_store(context);
+  if (!store) return report_config(store.error());
+  if (auto removed = store->remove(name); !removed) return report(removed.error());
+  std::cout << "removed " << name << "\n";
+  return exit_ok;
+}
+
+}  // namespace
+
+void register_kernel(CLI::App& app, Context& context, int& exit_code) {
+  CLI::App* verb = app.add_subcommand("kernel", "install and list the kernels VMs boot");
+  verb->require_subcommand(1);
+  auto deb = std::make_shared<std::string>();
+  CLI::App* add = verb->add_subcommand(
+      "install", "take the newest cloud kernel of this distribution, or a package file");
+  add->add_option("--deb", *deb, "kernel package to take instead of asking apt")->type_name("FILE");
+  add->callback([&context, &exit_code, deb] { exit_code = install(context, *deb); });
+  CLI::App* ls = verb->add_subcommand("ls", "list the kernels, newest first");
+  add_output_option(*ls, context);
+  ls->callback([&context, &exit_code] { exit_code = list(context); });
+  auto name = std::make_shared<std::string>();
+  CLI::App* rm = verb->add_subcommand("rm", "remove a kernel");
+  rm->add_option("name", *name)->required();
+  rm->callback([&context, &exit_code, name] { exit_code = remove(context, *name); });
+}
+
+}  // namespace mvr::cli

@@ -1,0 +1,37 @@
+#include "cli/output.h"
+
+#include <algorithm>
+#include <iostream>
+
+#include "base/text.h"
+
+namespace mvr::cli {
+namespace {
+
+constexpr std::size_t kMaxCell = 120;
+
+void print_row(const Row& row, const std::vector<std::size_t>& widths) {
+  std::string line;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const std::string cell = printable(row[i].empty() ? "-" : row[i], kMaxCell);
+    line += cell;
+    if (i + 1 < row.size()) line.append(widths[i] - std::min(widths[i], cell.size()) + 2, ' ');
+  }
+  std::cout << line << "\n";
+}
+
+}  // namespace
+
+void print_table(const Row& header, const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths;
+  for (std::size_t i = 0; i < header.size(); ++i) {
+    std::size_t width = header[i].size();
+    for (const auto& row : rows)
+      width = std::max(width, std::max<std::size_t>(printable(row[i], kMaxCell).size(), 1));
+    widths.push_back(width);
+  }
+  print_row(header, widths);
+  for (const auto& row : rows) print_row(row, widths);
+}
+
+}  // namespace mvr::cli

@@ -1,0 +1,15 @@
+// Tables for people. Values are made printable: what a guest or GitHub named cannot steer a
+// terminal.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace mvr::cli {
+
+using Row = std::vector<std::string>;
+
+// Left-aligned columns two spaces apart; a header alone is printed as it is.
+void print_table(const Row& header, const std::vector<Row>& rows);
+
+}  // namespace mvr::cli

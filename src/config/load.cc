@@ -1,0 +1,180 @@
+#include "config/load.h"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <utility>
+
+#include "config/schema.h"
+#include "core/names.h"
+
+namespace mvr::config {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::seconds;
+
+constexpr std::array<std::string_view, 4> kLogLevels{"debug", "info", "warn", "error"};
+constexpr std::array<std::string_view, 2> kBackends{"auto", "qemu"};
+constexpr std::array<std::string_view, 3> kAccels{"auto", "kvm", "tcg"};
+
+// host.id from a host name: its first part in plain characters.
+std::string plain_host_id(std::string_view hostname) {
+  std::string id;
+  for (const char c : ascii_lower(hostname.substr(0, hostname.find('.')))) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (is_plain) {
+      id += c;
+    } else if (!id.empty() && id.back() != '-') {
+      id += '-';
+    }
+    if (id.size() == 20) break;
+  }
+  while (id.ends_with('-')) id.pop_back();
+  return id.empty() ? "host" : id;
+}
+
+void read_top(Section& top, core::Config& config) {
+  top.read("state_dir", config.state_dir, kDirectory);
+  top.read("run_dir", config.run_dir, kDirectory);
+  top.read("instance", config.instance, kInstance);
+  top.read("log_level", config.log_level, Choice{kLogLevels});
+  top.read("control_group", config.control_group, kGroup);
+  top.read("runner", config.runner, kOptionalStoreName);
+  if (config.state_dir == config.run_dir) {
+    top.add("run_dir", "must differ from state_dir");
+  }
+}
+
+void check_token(Section& section, const core::GithubSettings& github) {
+  const bool has_file = !github.token_file.empty();
+  const bool has_env_file = !github.token_env_file.empty();
+  if (has_file && has_env_file) {
+    section.add("token_env_file", "token_file is given too; keep one of the two");
+  }
+  if (!has_file && !has_env_file && section.has("scopes")) {
+    section.add("scopes", "scopes need a token: give github.token_file or github.token_env_file");
+  }
+}
+
+void read_github(Section section, core::GithubSettings& github, Report& report) {
+  const std::size_t before = report.count();
+  section.read("url", github.url, kWebAddress);
+  section.read("token_file", github.token_file, kOptionalFile);
+  section.read("token_env_file", github.token_env_file, kOptionalFile);
+  section.read("poll_interval", github.poll_interval, Span{seconds(1), hours(1)});
+  section.read_list("extra_labels", github.extra_labels, Label{});
+  read_scopes(section, github.scopes, report);
+  section.finish();
+  if (github.extra_labels.size() > 50) section.add("extra_labels", "more than 50 labels");
+  if (report.count() == before) check_token(section, github);
+}
+
+void read_host(Section& section, core::HostSettings& host) {
+  section.read("id", host.id, kPlainName);
+  section.read("memory", host.memory, or_auto(Size{mib(256), gib(65536)}));
+  section.read("cpus", host.cpus, or_auto(Whole{1, 4096}));
+  section.read("disk", host.disk, or_auto(Size{gib(1), gib(1048576)}));
+  section.read("reserve_memory", host.reserve_memory, Size{Bytes{0}, gib(65536)});
+  section.read("reserve_disk", host.reserve_disk, Size{Bytes{0}, gib(1048576)});
+  section.read("cpu_overcommit", host.cpu_overcommit, Fraction{0.1, 64});
+  section.read("max_vms", host.max_vms, Whole{1, 1000});
+  section.finish();
+}
+
+void read_network(Section& section, core::NetworkSettings& network) {
+  section.read("subnet", network.subnet, kSubnet);
+  section.read("resolv_conf", network.resolv_conf, kFile);
+  section.read_list("allow", network.allow, kEgress);
+  section.finish();
+}
+
+// Reported where the file says one of the two numbers.
+void check_room(Section& network, Section& host, const core::Config& config) {
+  const Result<core::Subnet> subnet = core::parse_subnet(config.network.subnet);
+  if (!subnet) return;
+  const std::uint32_t slots = core::slots_in(*subnet);
+  if (slots >= config.host.max_vms) return;
+  const std::string message = quoted(config.network.subnet) + " has room for " +
+                              std::to_string(slots) + " VMs, host.max_vms is " +
+                              std::to_string(config.host.max_vms) +
+                              ": take a larger network or lower host.max_vms";
+  if (network.has("subnet")) {
+    network.add("subnet", message);
+  } else {
+    host.add("max_vms", message);
+  }
+}
+
+void read_vmm(Section section, core::VmmSettings& vmm) {
+  std::string accel = "auto";
+  section.read("backend", vmm.backend, Choice{kBackends});
+  section.read("accel", accel, Choice{kAccels});
+  section.read("qemu_binary", vmm.qemu_binary, kProgram);
+  section.read("uid_base", vmm.uid_base, Whole{65536, 2'147'000'000});
+  section.finish();
+  if (accel == "kvm") vmm.accel = core::Accel::kvm;
+  if (accel == "tcg") vmm.accel = core::Accel::tcg;
+}
+
+void read_all(const Node& document, core::Config& config, Report& report) {
+  Section top(&document, "", report);
+  read_top(top, config);
+  read_github(top.child("github"), config.github, report);
+  const std::size_t before = report.count();
+  Section host = top.child("host");
+  Section network = top.child("network");
+  read_host(host, config.host);
+  read_network(network, config.network);
+  if (report.count() == before) check_room(network, host, config);
+  read_vmm(top.child("vmm"), config.vmm);
+  read_profiles(top, config, report);
+  top.finish();
+}
+
+}  // namespace
+
+core::Config defaults(const std::string& facts_hostname) {
+  core::Config config;
+  config.state_dir = "/var/lib/mvrunner";
+  config.run_dir = "/run/mvrunner";
+  config.instance = "mvr";
+  config.log_level = "info";
+  config.control_group = "mvrunner";
+  config.github.poll_interval = seconds(10);
+  config.host.id = plain_host_id(facts_hostname);
+  config.host.reserve_memory = gib(1);
+  config.host.reserve_disk = gib(5);
+  config.host.cpu_overcommit = 1.0;
+  config.host.max_vms = 64;
+  config.network.subnet = "10.231.0.0/16";
+  config.network.resolv_conf = "/etc/resolv.conf";
+  config.vmm.qemu_binary = "qemu-system-x86_64";
+  config.vmm.uid_base = 2'000'000;
+  return config;
+}
+
+Loaded parse(std::string_view yaml, const std::string& file, const std::string& facts_hostname) {
+  Report report(file);
+  Loaded loaded{defaults(facts_hostname), {}};
+  const std::optional<Node> document = read_document(yaml, report);
+  if (document) read_all(*document, loaded.config, report);
+  loaded.problems = std::move(report).take();
+  return loaded;
+}
+
+Loaded load(const std::string& path, const std::string& facts_hostname) {
+  errno = 0;
+  std::ifstream stream(path, std::ios::binary);
+  std::string text(kMaxInput + 1, '\0');  // one more than allowed: parse() says so
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (stream.gcount() == 0 && !stream.eof()) {
+    const Error error = os_error(errno == 0 ? EIO : errno, "cannot read the configuration");
+    return Loaded{defaults(facts_hostname), {Problem{path, 0, 0, "", error.what}}};
+  }
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  return parse(text, path, facts_hostname);
+}
+
+}  // namespace mvr::config

@@ -1,0 +1,187 @@
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "base/text.h"
+#include "config/load.h"
+
+namespace mvr::config {
+namespace {
+
+// Plain where no YAML reader could take it for anything else, quoted otherwise.
+std::string scalar(std::string_view text) {
+  const auto is_safe = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' ||
+           c == '.' || c == '_' || c == '-';
+  };
+  const bool is_plain = !text.empty() && std::ranges::all_of(text, is_safe) &&
+                        text.front() != '-' && ascii_lower(text) != "null";
+  if (is_plain) return std::string(text);
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+
+// The short forms where they are exact.
+std::string exact(Bytes size) {
+  const std::string text = format_bytes(size);
+  const Result<Bytes> again = parse_bytes(text);
+  return again && *again == size ? text : std::to_string(size.value);
+}
+
+std::string exact(Duration value) {
+  const std::string text = format_duration(value);
+  const Result<Duration> again = parse_duration(text);
+  return again && *again == value ? text : std::to_string(value.count()) + "ms";
+}
+
+// The shortest digits that read back as the same number.
+std::string exact(double value) {
+  std::array<char, 64> digits{};
+  const auto end = std::to_chars(digits.begin(), digits.end(), value, std::chars_format::fixed);
+  return {digits.begin(), end.ptr};
+}
+
+std::string exact(std::uint32_t value) { return std::to_string(value); }
+
+template <class T>
+std::string or_auto(const std::optional<T>& value) {
+  return value ? exact(*value) : "auto";
+}
+
+std::string_view accel_word(core::Accel accel) {
+  switch (accel) {
+    case core::Accel::automatic:
+      return "auto";
+    case core::Accel::kvm:
+      return "kvm";
+    case core::Accel::tcg:
+      return "tcg";
+  }
+  return "auto";
+}
+
+// Lines of one mapping at one depth; a list item's first line takes the dash.
+class Writer {
+ public:
+  explicit Writer(std::string& out) : out_(out) {}
+
+  void line(std::string_view key, std::string_view value) {
+    out_ += prefix_;
+    out_ += key;
+    out_ += value.empty() ? ":" : ": ";
+    out_ += value;
+    out_ += '\n';
+    std::ranges::replace(prefix_, '-', ' ');
+  }
+  void text(std::string_view key, std::string_view value) { line(key, scalar(value)); }
+  void list(std::string_view key, const std::vector<std::string>& values) {
+    std::string text = "[";
+    for (const std::string& value : values) {
+      if (text.size() > 1) text += ", ";
+      text += scalar(value);
+    }
+    line(key, text + "]");
+  }
+  [[nodiscard]] Writer below() const { return Writer(out_, prefix_ + "  "); }
+  [[nodiscard]] Writer item() const { return Writer(out_, prefix_ + "  - "); }
+
+ private:
+  Writer(std::string& out, std::string prefix) : out_(out), prefix_(std::move(prefix)) {}
+  std::string& out_;
+  std::string prefix_;
+};
+
+void write_scope(Writer out, const core::Scope& scope) {
+  if (scope.kind == core::ScopeKind::repository) {
+    out.text("repository", scope.id());
+  } else {
+    out.text("organization", scope.owner);
+    out.list("repositories", scope.repositories);
+    out.text("runner_group", scope.runner_group);
+  }
+  out.line("max", exact(scope.max));
+}
+
+void write_github(Writer out, const core::GithubSettings& github) {
+  out.text("url", github.url);
+  out.text("token_file", github.token_file);
+  out.text("token_env_file", github.token_env_file);
+  out.line("poll_interval", exact(github.poll_interval));
+  out.list("extra_labels", github.extra_labels);
+  if (github.scopes.empty()) return out.line("scopes", "[]");
+  out.line("scopes", "");
+  for (const core::Scope& scope : github.scopes) write_scope(out.item(), scope);
+}
+
+void write_host(Writer out, const core::HostSettings& host) {
+  out.text("id", host.id);
+  out.line("memory", or_auto(host.memory));
+  out.line("cpus", or_auto(host.cpus));
+  out.line("disk", or_auto(host.disk));
+  out.line("reserve_memory", exact(host.reserve_memory));
+  out.line("reserve_disk", exact(host.reserve_disk));
+  out.line("cpu_overcommit", exact(host.cpu_overcommit));
+  out.line("max_vms", exact(host.max_vms));
+}
+
+void write_network(Writer out, const core::NetworkSettings& network) {
+  out.text("subnet", network.subnet);
+  out.text("resolv_conf", network.resolv_conf);
+  out.list("allow", network.allow);
+}
+
+void write_vmm(Writer out, const core::VmmSettings& vmm) {
+  out.text("backend", vmm.backend);
+  out.line("accel", accel_word(vmm.accel));
+  out.text("qemu_binary", vmm.qemu_binary);
+  out.line("uid_base", exact(vmm.uid_base));
+}
+
+void write_profile(Writer out, const core::Profile& profile) {
+  out.text("name", profile.name);
+  out.list("labels", profile.labels);
+  out.line("vcpus", exact(profile.size.vcpus));
+  out.line("memory", exact(profile.size.memory));
+  out.line("disk", exact(profile.size.disk));
+  out.text("image", profile.image);
+  out.text("kernel", profile.kernel);
+  out.line("max", exact(profile.max));
+  out.line("boot_timeout", exact(profile.boot_timeout));
+  out.line("listen_timeout", exact(profile.listen_timeout));
+  out.line("job_timeout", exact(profile.job_timeout));
+  out.text("kernel_args", profile.kernel_args);
+}
+
+}  // namespace
+
+std::string to_yaml(const core::Config& config) {
+  std::string text;
+  Writer out(text);
+  out.text("state_dir", config.state_dir);
+  out.text("run_dir", config.run_dir);
+  out.text("instance", config.instance);
+  out.text("log_level", config.log_level);
+  out.text("control_group", config.control_group);
+  out.text("runner", config.runner);
+  out.line("github", "");
+  write_github(out.below(), config.github);
+  out.line("host", "");
+  write_host(out.below(), config.host);
+  out.line("network", "");
+  write_network(out.below(), config.network);
+  out.line("vmm", "");
+  write_vmm(out.below(), config.vmm);
+  if (config.profiles.empty()) {
+    out.line("profiles", "[]");
+  } else {
+    out.line("profiles", "");
+  }
+  for (const core::Profile& profile : config.profiles) write_profile(out.item(), profile);
+  return text;
+}
+
+}  // namespace mvr::config

@@ -1,0 +1,18 @@
+// The parts of the configuration that are lists of mappings, and what holds between sections.
+#pragma once
+
+#include <vector>
+
+#include "config/section.h"
+#include "core/config.h"
+
+namespace mvr::config {
+
+// `profiles` of the top section. Reports also what holds among profiles (names, label sets) and
+// between profiles and what `host` allows explicitly.
+void read_profiles(Section& top, core::Config& config, Report& report);
+
+// `scopes` of the github section.
+void read_scopes(Section& github, std::vector<core::Scope>& scopes, Report& report);
+
+}  // namespace mvr::config

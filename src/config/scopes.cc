@@ -1,0 +1,87 @@
+#include <algorithm>
+
+#include "config/schema.h"
+
+namespace mvr::config {
+namespace {
+
+core::Scope read_repository(Section& section) {
+  core::Scope scope;
+  std::string full_name;
+  section.read("repository", full_name, kRepository);
+  const std::size_t slash = full_name.find('/');
+  if (slash != std::string::npos) {
+    scope.owner = full_name.substr(0, slash);
+    scope.repository = full_name.substr(slash + 1);
+  }
+  return scope;
+}
+
+core::Scope read_organization(Section& section) {
+  core::Scope scope;
+  scope.kind = core::ScopeKind::organization;
+  section.read("organization", scope.owner, kOwner);
+  section.read_list("repositories", scope.repositories, kRepositoryName);
+  section.read("runner_group", scope.runner_group, kRunnerGroup);
+  return scope;
+}
+
+core::Scope read_scope(Section& section) {
+  constexpr std::string_view kExpected = "`repository: owner/name` or `organization: name`";
+  const bool is_repository = section.has("repository");
+  const bool is_organization = section.has("organization");
+  if (is_repository && is_organization) {
+    section.add("organization", "a scope is one of " + std::string(kExpected));
+  }
+  if (!is_repository && !is_organization) {
+    section.add("neither of " + std::string(kExpected) + " is given");
+  }
+  for (const std::string_view key : {"repositories", "runner_group"}) {
+    if (section.has(key) && is_repository) {
+      section.add(key, "is for an organization, not for a repository");
+    }
+  }
+  core::Scope scope = is_repository ? read_repository(section) : read_organization(section);
+  section.read("max", scope.max, Whole{0, 1000});
+  section.finish();
+  return scope;
+}
+
+bool same_name(std::string_view a, std::string_view b) { return ascii_lower(a) == ascii_lower(b); }
+
+// Does `wide`, an organization, look for jobs in the repository `narrow`?
+bool covers(const core::Scope& wide, const core::Scope& narrow) {
+  if (wide.kind != core::ScopeKind::organization || narrow.repository.empty()) return false;
+  if (!same_name(wide.owner, narrow.owner)) return false;
+  return wide.repositories.empty() ||
+         std::ranges::any_of(wide.repositories, [&](const std::string& name) {
+           return same_name(name, narrow.repository);
+         });
+}
+
+// A queued job must be seen once, or two VMs start for it.
+void check_overlap(Section& section, const core::Scope& scope,
+                   const std::vector<core::Scope>& others) {
+  for (const core::Scope& other : others) {
+    if (same_name(scope.id(), other.id())) {
+      section.add(quoted(scope.id()) + " is a scope already");
+    } else if (covers(other, scope) || covers(scope, other)) {
+      section.add(quoted(scope.id()) + " overlaps with " + quoted(other.id()) +
+                  "; a job would be counted twice");
+    }
+  }
+}
+
+}  // namespace
+
+void read_scopes(Section& github, std::vector<core::Scope>& scopes, Report& report) {
+  github.each("scopes", [&](const Node& item, const std::string& path) {
+    const std::size_t at_start = report.count();
+    Section section(&item, path, report);
+    core::Scope scope = read_scope(section);
+    if (report.count() == at_start) check_overlap(section, scope, scopes);
+    if (report.count() == at_start) scopes.push_back(std::move(scope));
+  });
+}
+
+}  // namespace mvr::config

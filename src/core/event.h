@@ -1,0 +1,122 @@
+// Events: everything that can happen to a World. See observe() in world.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "core/action.h"
+#include "core/records.h"
+
+namespace mvr::core {
+
+struct DemandSeen {
+  std::string scope;
+  Instant as_of{};
+  std::vector<Demand> demands;
+  std::vector<JobHint> unmatched;
+};
+struct DiscoveryFailed {
+  std::string scope;
+  Error error;
+  Instant retry_at{};
+};
+struct CapacityMeasured {
+  Capacity capacity;
+};
+struct ImageMissing {
+  std::string profile;
+  std::string why;
+};  // why empty: available again
+struct DrainChanged {
+  bool draining = false;
+};
+struct Adopted {
+  Vm vm;
+};  // start-up: a VM that outlived the daemon
+struct Dispatched {
+  Action action;
+};  // the daemon took the action on
+struct VmStarted {
+  Slot slot = 0;
+};  // outcome of Launch: the VMM process runs
+struct LaunchFailed {
+  Slot slot = 0;
+  Error error;
+};
+struct AgentReady {
+  Slot slot = 0;
+};  // hello
+struct JitReady {
+  Slot slot = 0;
+  Runner runner;
+};  // runner.id 0 and empty name for a command
+struct JitFailed {
+  Slot slot = 0;
+  Error error;
+  Instant retry_at{};
+};
+struct ClaimFailed {
+  Slot slot = 0;
+  Error error;
+};
+struct RunnerListening {
+  Slot slot = 0;
+};
+// For a command it comes before the DemandSeen that no longer lists the command.
+struct JobStarted {
+  Slot slot = 0;
+  std::string job;
+};
+struct JobFinished {
+  Slot slot = 0;
+  std::string result;
+};
+struct RunnerExited {
+  Slot slot = 0;
+  int code = 0;
+};  // the listener or the command ended
+struct AgentFailed {
+  Slot slot = 0;
+  std::string text;
+};
+struct VmExited {
+  Slot slot = 0;
+  std::string text;
+};  // the VMM is gone; text: reason if known
+struct StopFailed {
+  Slot slot = 0;
+};  // could not ask; kill at once
+struct Removed {
+  Slot slot = 0;
+};
+struct RemoveFailed {
+  Slot slot = 0;
+  Error error;
+};
+struct Deregistered {
+  Slot slot = 0;
+};  // deleted, or it was gone already
+struct DeregisterFailed {
+  Slot slot = 0;
+  Error error;
+  Instant retry_at{};
+};  // busy: it runs a job
+struct KillRequested {
+  Slot slot = 0;
+  std::string by;
+};  // operator
+struct RequestCancelled {
+  std::int64_t id = 0;
+};  // a one-off command's client went away
+using Event =
+    std::variant<DemandSeen, DiscoveryFailed, CapacityMeasured, ImageMissing, DrainChanged, Adopted,
+                 Dispatched, VmStarted, LaunchFailed, AgentReady, JitReady, JitFailed, ClaimFailed,
+                 RunnerListening, JobStarted, JobFinished, RunnerExited, AgentFailed, VmExited,
+                 StopFailed, Removed, RemoveFailed, Deregistered, DeregisterFailed, KillRequested,
+                 RequestCancelled>;
+
+}  // namespace mvr::core

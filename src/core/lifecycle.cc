@@ -1,0 +1,165 @@
+// The next step of each VM: its deadlines, its claim, its way out.
+#include <algorithm>
+
+#include "base/text.h"
+#include "core/names.h"
+#include "core/rules.h"
+
+namespace mvr::core {
+namespace {
+
+class Stepper {
+ public:
+  Stepper(const Config& config, const World& world, Instant now, WakeUp& wake)
+      : config_(config), world_(world), now_(now), wake_(wake), wants_(wants(config, world, now)) {}
+
+  std::optional<Action> step(const Vm& vm) {
+    switch (vm.phase) {
+      case Phase::preparing:
+      case Phase::booting:
+        return boot_step(vm);
+      case Phase::warm:
+        return warm_step(vm);
+      case Phase::claiming:
+        return claiming_step(vm);
+      case Phase::listening:
+        return listening_step(vm);
+      case Phase::running:
+        return running_step(vm);
+      case Phase::ending:
+        return ending_step(vm);
+      case Phase::removing:
+        return removing_step(vm);
+      case Phase::held:
+        return std::nullopt;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  // True once `at` has come; before that, plan() is woken then.
+  bool is_due(Instant at) {
+    wake_.consider(at);
+    return now_ >= at;
+  }
+
+  [[nodiscard]] Want want(const Vm& vm) const {
+    const auto found = wants_.find(vm.slot);
+    return found == wants_.end() ? Want::doubtful : found->second;
+  }
+
+  [[nodiscard]] std::string unwanted_text() const {
+    return world_.draining ? "the host is draining" : "no job waits for it any more";
+  }
+
+  [[nodiscard]] Stop cancel(const Vm& vm) const {
+    return Stop{vm.slot, kStopGrace, EndCause::cancelled, unwanted_text()};
+  }
+
+  std::optional<Action> boot_step(const Vm& vm) {
+    if (want(vm) == Want::no) return cancel(vm);
+    const Profile* profile = config_.profile(vm.profile);
+    // An adopted VM gets the time anew: the daemon was not there to hear its hello.
+    const Instant start = vm.adopted ? vm.since : vm.created;
+    if (profile != nullptr && is_due(start + profile->boot_timeout)) {
+      return Stop{vm.slot, kStopGrace, EndCause::boot_timeout,
+                  "no hello from the guest within " + format_duration(profile->boot_timeout)};
+    }
+    // Not while preparing: a launch that fails should leave no registration behind. Nor while
+    // adopted: the guest may hold the configuration of a runner the daemon has forgotten.
+    if (vm.phase == Phase::preparing || vm.adopted) return std::nullopt;
+    return request_jit(vm);
+  }
+
+  std::optional<Action> warm_step(const Vm& vm) {
+    if (want(vm) == Want::no) return cancel(vm);
+    if (vm.jit_ready) return Claim{vm.slot};
+    return request_jit(vm);
+  }
+
+  std::optional<Action> request_jit(const Vm& vm) {
+    if (vm.jit_ready || vm.runner || vm.in_flight.jit || want(vm) != Want::yes) return std::nullopt;
+    if (!is_due(vm.jit_retry_at)) return std::nullopt;
+    if (vm.scope == kCommandScope) return RequestJit{vm.slot, vm.scope, ""};
+    const std::uint64_t number = world_.runners + names_made_++;
+    return RequestJit{vm.slot, vm.scope, runner_name(config_.host.id, world_.seed, number)};
+  }
+
+  std::optional<Action> claiming_step(const Vm& vm) {
+    const Profile* profile = config_.profile(vm.profile);
+    if (profile != nullptr && is_due(vm.since + profile->boot_timeout)) {
+      return Stop{vm.slot, kStopGrace, EndCause::runner_failed,
+                  "the runner did not listen within " + format_duration(profile->boot_timeout)};
+    }
+    if (want(vm) != Want::no) return std::nullopt;
+    // GitHub may be giving it a job at this moment: it decides, by refusing the deletion.
+    if (vm.runner) return give_back(vm, EndCause::cancelled);
+    return cancel(vm);
+  }
+
+  std::optional<Action> listening_step(const Vm& vm) {
+    const Profile* profile = config_.profile(vm.profile);
+    const Duration limit = profile != nullptr ? profile->listen_timeout : kLeastIdle;
+    if (profile != nullptr && is_due(vm.since + limit + profile->job_timeout)) {
+      return Stop{vm.slot, kStopGrace, EndCause::job_timeout,
+                  "GitHub says it is busy, but it has reported no job for " +
+                      format_duration(limit + profile->job_timeout)};
+    }
+    if (is_due(vm.since + limit)) {
+      if (vm.runner) return give_back(vm, EndCause::unused);
+      return Stop{vm.slot, kStopGrace, EndCause::unused, "no job for " + format_duration(limit)};
+    }
+    if (want(vm) != Want::no || !vm.runner) return std::nullopt;
+    if (!world_.draining && !is_due(vm.since + std::min(limit, kLeastIdle))) return std::nullopt;
+    return give_back(vm, EndCause::cancelled);
+  }
+
+  std::optional<Action> give_back(const Vm& vm, EndCause cause) {
+    if (vm.in_flight.deregister || !is_due(vm.deregister_retry_at)) return std::nullopt;
+    return Deregister{vm.slot, vm.scope, *vm.runner, cause};
+  }
+
+  std::optional<Action> running_step(const Vm& vm) {
+    const Profile* profile = config_.profile(vm.profile);
+    if (profile == nullptr || !is_due(vm.since + profile->job_timeout)) return std::nullopt;
+    return Stop{vm.slot, kStopGrace, EndCause::job_timeout,
+                "the job ran longer than " + format_duration(profile->job_timeout)};
+  }
+
+  std::optional<Action> ending_step(const Vm& vm) {
+    if (vm.kill_at) {
+      if (!is_due(*vm.kill_at)) return std::nullopt;
+      return Kill{vm.slot};
+    }
+    const Duration grace = vm.cause == EndCause::finished ? kFinishedGrace : kStopGrace;
+    return Stop{vm.slot, grace, vm.cause, vm.cause_text};
+  }
+
+  std::optional<Action> removing_step(const Vm& vm) {
+    if (vm.in_flight.remove) return std::nullopt;
+    if (!vm.removed && is_due(vm.remove_retry_at)) return Remove{vm.slot};
+    // An ephemeral runner that finished has deleted itself: then this finds it gone.
+    if (vm.runner) return give_back(vm, vm.cause);
+    return std::nullopt;
+  }
+
+  const Config& config_;
+  const World& world_;
+  Instant now_;
+  WakeUp& wake_;
+  std::map<Slot, Want> wants_;
+  std::uint64_t names_made_ = 0;
+};
+
+}  // namespace
+
+std::vector<Action> steps(const Config& config, const World& world, Instant now, WakeUp& wake) {
+  std::vector<Action> actions;
+  Stepper stepper(config, world, now, wake);
+  for (const auto& [slot, vm] : world.vms) {
+    if (std::optional<Action> action = stepper.step(vm)) actions.push_back(std::move(*action));
+  }
+  return actions;
+}
+
+}  // namespace mvr::core

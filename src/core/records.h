@@ -1,0 +1,145 @@
+// The values World is made of: demand, VMs, capacity, health. See world.h for the invariants.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "core/config.h"
+
+namespace mvr::core {
+
+using Slot = std::uint32_t;  // 0..max_vms-1; names everything a VM owns on the host
+
+enum class Phase { preparing, booting, warm, claiming, listening, running, ending, removing, held };
+
+// Why a VM ends; the first cause stays.
+enum class EndCause {
+  none,
+  finished,   // the runner took a job and exited
+  unused,     // the runner exited without a job, or was idle too long
+  cancelled,  // demand went away before a job came
+  boot_timeout,
+  job_timeout,
+  launch_failed,  // a preparing step failed
+  vm_died,        // the VMM exited by itself: panic, crash, killed
+  agent_failed,   // the agent reported a failure, or broke the channel's contract
+  runner_failed,  // the listener could not start or register
+  killed,         // by an operator
+};
+
+struct Runner {
+  std::int64_t id = 0;  // GitHub's id; 0 = not yet known
+  std::string name;
+  friend bool operator==(const Runner&, const Runner&) = default;
+};
+
+// A queued job as discovery saw it.
+struct JobHint {
+  std::int64_t id = 0;
+  std::int64_t run_id = 0;
+  std::string repository;  // "owner/repo"
+  std::string workflow;
+  std::string name;
+  std::vector<std::string> labels;
+  WallTime created{};
+  friend bool operator==(const JobHint&, const JobHint&) = default;
+};
+
+// One-off commands (`mvrunner run`) are demand too, in this scope.
+inline constexpr std::string_view kCommandScope = "@run";
+
+struct Demand {
+  std::string profile;
+  std::vector<JobHint> jobs;   // oldest first; its length is the level
+  std::vector<Instant> taken;  // jobs our VMs took after as_of: still listed, not demand
+  friend bool operator==(const Demand&, const Demand&) = default;
+};
+
+struct ScopeState {
+  Instant as_of{};                 // when the listing was requested
+  std::vector<Demand> demands;     // one per profile with demand
+  std::vector<JobHint> unmatched;  // queued jobs no profile serves
+  std::optional<Error> failure;    // discovery is failing since then
+  Instant retry_at{};              // next try while failing
+  friend bool operator==(const ScopeState&, const ScopeState&) = default;
+};
+
+// Requests in flight for a VM: set by Dispatched, cleared by the outcome.
+struct InFlight {
+  bool launch = false;
+  bool jit = false;
+  bool claim = false;
+  bool stop = false;
+  bool kill = false;
+  bool remove = false;
+  bool deregister = false;
+  friend bool operator==(const InFlight&, const InFlight&) = default;
+};
+
+struct Vm {
+  Slot slot = 0;
+  std::string name;  // unique over time: "<profile>-<6 base32>"
+  std::string profile;
+  std::string scope;  // Scope::id() or kCommandScope
+  Resources size;
+  Phase phase = Phase::preparing;
+  Instant since{};  // of the phase
+  Instant created{};
+  std::optional<Runner> runner;    // registered at GitHub and not known to be gone
+  bool jit_ready = false;          // the daemon holds its JIT config (or its command) for claim
+  std::uint32_t jit_failures = 0;  // in a row
+  Instant jit_retry_at{};
+  bool adopted = false;          // taken over at start and its agent has not answered yet
+  std::string job;               // display name, once running
+  std::string result;            // as the runner reported it: "Succeeded", "Failed", ...
+  std::optional<int> exit_code;  // of the listener or the one-off command
+  EndCause cause = EndCause::none;
+  std::string cause_text;          // for people; printable
+  std::optional<Instant> kill_at;  // ending: when grace is over; set = the stop was sent
+  std::uint32_t remove_failures = 0;
+  Instant remove_retry_at{};
+  bool removed = false;  // the host side is gone; the record only waits for its registration
+  EndCause release_cause = EndCause::none;  // why it ends once its runner is deregistered
+  std::uint32_t deregister_failures = 0;
+  Instant deregister_retry_at{};
+  InFlight in_flight;
+  friend bool operator==(const Vm&, const Vm&) = default;
+};
+
+// What the host can give to VMs: already minus the reserve, CPUs already times overcommit.
+struct Capacity {
+  Bytes memory;
+  std::uint32_t vcpus = 0;
+  Bytes disk;
+  std::uint32_t vms = 0;
+  friend bool operator==(const Capacity&, const Capacity&) = default;
+};
+
+// Boot health of a profile.
+struct Health {
+  std::uint32_t failures = 0;  // in a row
+  Instant last_failure{};
+  EndCause cause = EndCause::none;
+  std::string text;
+  friend bool operator==(const Health&, const Health&) = default;
+};
+
+struct World {
+  std::map<Slot, Vm> vms;
+  std::map<std::string, ScopeState> scopes;
+  std::map<std::string, Health> health;               // by profile
+  std::map<std::string, std::string> missing_images;  // profile -> why it cannot boot
+  Capacity capacity;
+  bool draining = false;
+  std::uint64_t seed = 0;      // of names and jitter; set once by the daemon
+  std::uint64_t launches = 0;  // VM names made so far
+  std::uint64_t runners = 0;   // runner names made so far
+  friend bool operator==(const World&, const World&) = default;
+};
+
+}  // namespace mvr::core

@@ -1,0 +1,73 @@
+#include "daemon/commands.h"
+
+#include "sys/loop.h"
+
+namespace mvr::daemon {
+
+std::int64_t Commands::add(CommandRequest request) {
+  request.id = ++last_id_;
+  request.created = sys::wall_now();
+  requests_.emplace(request.id, std::move(request));
+  return last_id_;
+}
+
+std::optional<core::Slot> Commands::cancel(std::int64_t id) {
+  const auto it = requests_.find(id);
+  if (it == requests_.end()) return std::nullopt;
+  const auto slot = it->second.slot;
+  requests_.erase(it);
+  return slot;
+}
+
+CommandRequest* Commands::assign(const std::string& profile, core::Slot slot) {
+  if (CommandRequest* bound = find(slot); bound != nullptr) return bound;
+  for (auto& [id, request] : requests_) {
+    if (request.slot || request.profile != profile) continue;
+    request.slot = slot;
+    return &request;
+  }
+  return nullptr;
+}
+
+CommandRequest* Commands::find(core::Slot slot) {
+  for (auto& [id, request] : requests_) {
+    if (request.slot == slot) return &request;
+  }
+  return nullptr;
+}
+
+void Commands::mark_started(core::Slot slot, const std::string& vm) {
+  CommandRequest* request = find(slot);
+  if (request == nullptr || request->started) return;
+  request->started = true;
+  request->on_started(slot, vm);
+}
+
+void Commands::finish(core::Slot slot, std::optional<int> code, const std::string& why) {
+  CommandRequest* request = find(slot);
+  if (request == nullptr) return;
+  const auto answer = std::move(request->on_end);
+  requests_.erase(request->id);
+  answer(code, why);
+}
+
+core::DemandSeen Commands::demand(Instant now) const {
+  core::DemandSeen seen;
+  seen.scope = std::string(core::kCommandScope);
+  seen.as_of = now;
+  std::map<std::string, core::Demand> by_profile;
+  for (const auto& [id, request] : requests_) {
+    if (request.started) continue;
+    core::JobHint job;
+    job.id = id;
+    job.name = request.argv.front();
+    job.created = request.created;
+    core::Demand& demand = by_profile[request.profile];
+    demand.profile = request.profile;
+    demand.jobs.push_back(std::move(job));
+  }
+  for (auto& [profile, demand] : by_profile) seen.demands.push_back(std::move(demand));
+  return seen;
+}
+
+}  // namespace mvr::daemon

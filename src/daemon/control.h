@@ -1,0 +1,103 @@
+// The control socket: one JSON request line per connection, one or more JSON answer lines, some
+// with a descriptor attached. Members of control_group (and root) may connect.
+//
+//   {"op":"ps"}                       -> the status (status.h)
+//   {"op":"ps","all":true}            -> the status with "finished": the latest ended VMs
+//   {"op":"drain","on":bool}          -> {"ok":true}
+//   {"op":"kill","vm":V}              -> {"ok":true,"vm":name}
+//   {"op":"authorize","vm":V,"public_key":K,"lifetime_s":N}
+//                                     -> {"ok":true,"vm":name,"user":U,"host_key":H,"port":N}
+//   {"op":"connect","vm":V,"port":N}  -> {"ok":true} + a connected TCP socket to the guest
+//   {"op":"log","vm":V,"which":W}     -> {"ok":true,"vm":name} + the file opened for reading
+//   {"op":"run","profile":P,"argv":[...]}
+//                                     -> {"event":"queued"}, {"event":"started","vm":name},
+//                                        {"event":"output","stream":1,"data":base64}...,
+//                                        {"event":"exit","code":N} or {"event":"failed","error":T}
+//
+// Any request can be answered {"ok":false,"error":T,"code":errc}. V is a VM's name or slot number.
+// A `run` belongs to its connection: when the client goes, the VM is ended.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "channel/message.h"
+#include "core/world.h"
+#include "sys/loop.h"
+
+namespace mvr::daemon {
+
+class Daemon;
+
+// One client connection.
+class Session {
+ public:
+  Session(std::uint64_t id, Fd socket) : id_(id), socket_(std::move(socket)) {}
+
+  [[nodiscard]] std::uint64_t id() const { return id_; }
+  // Queues one line. The session is closed when the client reads too slowly.
+  void send(const nlohmann::json& line);
+  void send_error(const Error& error);
+  // Sends one line with a descriptor; only as the first answer.
+  void send_with_fd(const nlohmann::json& line, const Fd& fd);
+  // No more lines follow: closes once all is written.
+  void end() { ending_ = true; }
+
+  std::optional<std::int64_t> command;  // the `run` request this connection holds
+  std::optional<core::Slot> key_slot;   // waiting for the guest's answer to `authorize`
+
+ private:
+  friend class Control;
+  std::uint64_t id_;
+  Fd socket_;
+  sys::Watch watch_;
+  std::string incoming_;
+  std::string outgoing_;
+  bool requested_ = false;
+  bool ending_ = false;
+  bool dead_ = false;
+};
+
+class Control {
+ public:
+  static Result<std::unique_ptr<Control>> open(Daemon& daemon);
+  ~Control();
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  // Answers the sessions that wait for a guest's key.
+  void key_authorized(core::Slot slot, const channel::KeyAuthorized& key);
+  // True when a session waited for it.
+  bool key_refused(core::Slot slot, const std::string& what);
+  // Writes what is queued, closes what has ended; called at the end of each turn.
+  void flush();
+  Session* find(std::uint64_t id);
+  [[nodiscard]] bool idle() const { return sessions_.empty(); }
+
+ private:
+  explicit Control(Daemon& daemon) : daemon_(daemon) {}
+  void accept();
+  void on_ready(std::uint64_t id, std::uint32_t events);
+  void read_some(Session& session);
+  void write_some(Session& session);
+  void drop(std::uint64_t id);
+
+  Daemon& daemon_;
+  std::string path_;
+  Fd listener_;
+  sys::Watch watch_;
+  std::map<std::uint64_t, std::unique_ptr<Session>> sessions_;
+  std::uint64_t last_id_ = 0;
+};
+
+// Handles one request (requests.cc). Unknown or malformed ones are answered with an error.
+void handle_request(Daemon& daemon, Control& control, Session& session, const std::string& line);
+
+}  // namespace mvr::daemon

@@ -1,0 +1,102 @@
+// The daemon: wait -> observe -> plan -> perform.
+//
+// Each turn of the loop collects the events of all ready descriptors, folds them into the world,
+// plans once, carries the actions out (each is Dispatched and saved first), and arms one timer
+// for the plan's wake_at. Nothing here waits for anything else.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "core/config.h"
+#include "core/plan.h"
+#include "core/survey.h"
+#include "core/world.h"
+#include "daemon/commands.h"
+#include "daemon/control.h"
+#include "daemon/machine_room.h"
+#include "daemon/narrator.h"
+#include "daemon/network.h"
+#include "daemon/perform.h"
+#include "daemon/resolver.h"
+#include "github/client.h"
+#include "github/discovery.h"
+#include "history/history.h"
+#include "sys/loop.h"
+
+namespace mvr::daemon {
+
+struct DaemonOptions {
+  // End by itself once it was busy and is idle again: how `mvrunner run` works without a daemon.
+  bool exit_when_idle = false;
+};
+
+class Daemon {
+ public:
+  // Takes the lock on the state directory (Err busy: another daemon has it), adopts what a former
+  // daemon left, opens the control socket.
+  static Result<std::unique_ptr<Daemon>> start(core::Config config, DaemonOptions options);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Until SIGTERM or SIGINT. Running VMs go on; a later daemon adopts them.
+  Result<void> run();
+
+  // What control requests need.
+  [[nodiscard]] const core::Config& config() const { return config_; }
+  [[nodiscard]] const core::World& world() const { return world_; }
+  [[nodiscard]] const core::Plan& last_plan() const { return plan_; }
+  [[nodiscard]] sys::Loop& loop() const { return *loop_; }
+  [[nodiscard]] Performer& performer() const { return *performer_; }
+  [[nodiscard]] Network& network() { return *network_; }
+  [[nodiscard]] Commands& commands() { return commands_; }
+  [[nodiscard]] history::History& history() { return *history_; }
+  void post(core::Event event) { inbox_.push_back(std::move(event)); }
+  void commands_changed() { post(commands_.demand(loop_->now())); }
+
+ private:
+  Daemon(core::Config config, DaemonOptions options);
+  Result<void> open_host();
+  Result<void> open_github();
+  Result<void> take_over();
+  void sweep_ghosts();
+  VmHooks make_hooks();
+  void turn();
+  void fold(const core::Event& event);
+  void take_over_one(const core::Leftover& leftover, const core::SurveyPlan& found);
+  void serve_command(const core::Event& event, const core::Vm& before, const core::Vm& after);
+  [[nodiscard]] std::string draining_mark() const;
+  void keep_draining(bool draining);
+  void measure();
+  void check_images();
+  void arm();
+  [[nodiscard]] bool is_done() const;
+
+  core::Config config_;
+  DaemonOptions options_;
+  Fd lock_;
+  std::unique_ptr<sys::Loop> loop_;
+  std::unique_ptr<MachineRoom> room_;
+  std::unique_ptr<Network> network_;
+  std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<history::History> history_;
+  std::unique_ptr<github::Client> github_;
+  std::unique_ptr<github::Discovery> discovery_;
+  Commands commands_;
+  std::unique_ptr<Performer> performer_;
+  std::unique_ptr<Control> control_;
+  Narrator narrator_;
+  core::World world_;
+  core::Plan plan_;
+  std::deque<core::Event> inbox_;
+  sys::Timer wake_;
+  sys::Timer housekeeping_;
+  Instant housekeeping_due_{};
+  bool stop_requested_ = false;
+  bool was_busy_ = false;
+};
+
+}  // namespace mvr::daemon

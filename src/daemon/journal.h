@@ -1,0 +1,31 @@
+// The log: one logfmt line per event on stderr (systemd keeps it). Event names are an interface.
+// The only file that includes spdlog is journal.cc.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace mvr::daemon {
+
+enum class Level { debug, info, warn, error };
+
+using Field = std::pair<std::string_view, std::string>;
+
+// "debug" | "info" | "warn" | "error". Err for anything else.
+Result<void> set_log_level(std::string_view level);
+
+// Writes `<time> <level> event=<name> key=value ...`. Values are made printable and quoted when
+// they need it. A line that repeats within ten seconds is counted instead, and the count is
+// written with the next one. Secrets have no way in: Secret has no conversion to string.
+void log(Level level, std::string_view event, std::initializer_list<Field> fields = {});
+void log(Level level, std::string_view event, const std::vector<Field>& fields);
+
+// The line without time and level (pure; for tests).
+std::string format_fields(std::string_view event, const std::vector<Field>& fields);
+
+}  // namespace mvr::daemon

@@ -1,0 +1,132 @@
+#include "daemon/machine_room.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+
+#include "base/text.h"
+#include "daemon/journal.h"
+#include "image/build.h"
+#include "image/initramfs.h"
+#include "sys/files.h"
+#include "vmm/probe.h"
+#include "vmm/qemu.h"
+
+namespace mvr::daemon {
+
+Result<std::string> find_agent() {
+  std::array<char, PATH_MAX> buffer{};
+  const ssize_t length = ::readlink("/proc/self/exe", buffer.data(), buffer.size());
+  if (length <= 0) return fail(Errc::io, "cannot read /proc/self/exe: is /proc mounted?");
+  std::string directory(buffer.data(), static_cast<std::size_t>(length));
+  directory.erase(directory.rfind('/'));
+  const std::array candidates = {directory + "/../libexec/mvrunner/mvrunner-agent",
+                                 directory + "/guest/mvrunner-agent"};
+  for (const auto& path : candidates) {
+    if (::access(path.c_str(), R_OK) == 0) return path;
+  }
+  return fail(Errc::not_found, "the guest agent is not installed: expected " + candidates[0]);
+}
+
+MachineRoom::MachineRoom(const core::Config& config)
+    : config_(config),
+      images_(config.state_dir),
+      kernels_(config.state_dir),
+      runners_(config.state_dir) {}
+
+Result<std::unique_ptr<MachineRoom>> MachineRoom::open(const core::Config& config) {
+  std::unique_ptr<MachineRoom> room(new MachineRoom(config));
+  TRY_ASSIGN(room->agent_, find_agent());
+  TRY_ASSIGN(room->backend_, vmm::make_qemu(config.vmm.qemu_binary));
+  auto cgroups = sys::CgroupRoot::open(config.instance);
+  if (!cgroups) {
+    log(Level::warn, "no_cgroups",
+        {{"error", cgroups.error().what}, {"effect", "VMs run without limits on the host"}});
+    return room;
+  }
+  room->cgroups_ = std::move(*cgroups);
+  if (room->cgroups_->controllers().empty()) {
+    log(Level::warn, "no_cgroup_controllers",
+        {{"effect", "VMs run without memory and CPU limits on the host"},
+         {"remedy",
+          "boot with the unified cgroup hierarchy (systemd.unified_cgroup_hierarchy=1)"}});
+  }
+  return room;
+}
+
+std::string MachineRoom::why_not(const core::Profile& profile) const {
+  if (auto found = images_.find(profile.image); !found) return found.error().what;
+  if (auto found = kernels_.find(profile.kernel); !found) return found.error().what;
+  if (config_.runner.empty()) return {};
+  if (auto found = runners_.find(config_.runner); !found) return found.error().what;
+  return {};
+}
+
+Result<vmm::Accel> MachineRoom::accelerator(const image::Kernel& kernel,
+                                            const std::string& initramfs) {
+  if (config_.vmm.accel == core::Accel::kvm) return vmm::Accel::kvm;
+  if (config_.vmm.accel == core::Accel::tcg) return vmm::Accel::tcg;
+  vmm::ProbeInput input;
+  input.backend = backend_.get();
+  input.kernel = kernel.path;
+  input.kernel_id = kernel.digest;
+  input.initramfs = initramfs;
+  input.work_dir = config_.state_dir + "/probe";
+  input.cache_dir = config_.state_dir + "/accel";
+  TRY_ASSIGN(const vmm::ProbeResult result, vmm::probe_accel(input));
+  if (result.accel == vmm::Accel::tcg) {
+    log(Level::warn, "no_kvm",
+        {{"reason", result.reason},
+         {"effect", "VMs run in software emulation, many times slower"},
+         {"kernel", kernel.name}});
+  }
+  return result.accel;
+}
+
+Result<BootKernel> MachineRoom::kernel(const std::string& name) {
+  TRY_ASSIGN(const image::Kernel found, kernels_.find(name));
+  if (const auto it = ready_.find(found.digest); it != ready_.end()) return it->second;
+  BootKernel boot;
+  boot.name = found.name;
+  boot.path = found.path;
+  TRY_ASSIGN(boot.initramfs, image::make_initramfs(config_.state_dir, found, agent_));
+  TRY_ASSIGN(boot.accel, accelerator(found, boot.initramfs));
+  log(Level::info, "kernel_ready",
+      {{"kernel", boot.name},
+       {"vmm", std::string(backend_->name()) + " " + backend_->version()},
+       {"accel", std::string(vmm::accel_name(boot.accel))}});
+  ready_[found.digest] = boot;
+  return boot;
+}
+
+Result<BootParts> MachineRoom::parts(const core::Profile& profile) {
+  BootParts parts;
+  TRY_ASSIGN(const image::Manifest manifest, images_.find(profile.image));
+  parts.image_env = manifest.env;
+  parts.image_user = manifest.user;
+  parts.image_workdir = manifest.workdir;
+  parts.base = images_.rootfs_path(profile.image);
+  TRY_ASSIGN(parts.image_pin, images_.pin(profile.image));
+  if (!config_.runner.empty()) {
+    parts.tools = runners_.drive_path(config_.runner);
+    TRY_ASSIGN(parts.tools_pin, runners_.pin(config_.runner));
+  }
+  TRY_ASSIGN(parts.kernel, kernel(profile.kernel));
+  return parts;
+}
+
+Result<std::string> MachineRoom::scratch_template(Bytes size) {
+  const std::string directory = config_.state_dir + "/scratch";
+  const std::string path = directory + "/" + std::to_string(size.value) + ".ext4";
+  if (sys::exists(path)) return path;
+  TRY(sys::make_directories(directory, 0700));
+  const std::string draft = path + ".new";
+  TRY(sys::remove_file(draft));
+  TRY(context(image::make_scratch_template(draft, size),
+              "scratch template of " + format_bytes(size)));
+  TRY(sys::rename_durably(draft, path));
+  return path;
+}
+
+}  // namespace mvr::daemon

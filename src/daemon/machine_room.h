@@ -1,0 +1,71 @@
+// What all VMs of this host share: the VMM backend, kernels with their initramfs and accelerator,
+// images, scratch templates, the cgroup root. Answers "what does a VM of this profile boot from".
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "core/config.h"
+#include "image/store.h"
+#include "sys/cgroup.h"
+#include "vmm/machine.h"
+
+namespace mvr::daemon {
+
+// A kernel ready to boot: with our initramfs, and the accelerator it was seen to run under.
+struct BootKernel {
+  std::string name;
+  std::string path;
+  std::string initramfs;
+  vmm::Accel accel = vmm::Accel::tcg;
+};
+
+// Files for one VM, pinned while the descriptors live.
+struct BootParts {
+  BootKernel kernel;
+  std::string base;
+  std::string tools;  // empty: the image has its own runner
+  std::vector<std::string> image_env;
+  std::string image_user;
+  std::string image_workdir;
+  Fd image_pin;
+  Fd tools_pin;
+};
+
+class MachineRoom {
+ public:
+  static Result<std::unique_ptr<MachineRoom>> open(const core::Config& config);
+
+  [[nodiscard]] vmm::Backend& backend() const { return *backend_; }
+  [[nodiscard]] const std::optional<sys::CgroupRoot>& cgroups() const { return cgroups_; }
+  // Why a VM of this profile cannot boot (image or kernel missing); empty: it can.
+  [[nodiscard]] std::string why_not(const core::Profile& profile) const;
+  // The first use of a kernel makes its initramfs and probes the accelerator: that may take
+  // seconds once per kernel and VMM version, and is done at start for configured profiles.
+  Result<BootKernel> kernel(const std::string& name);
+  Result<BootParts> parts(const core::Profile& profile);
+  // The template for a scratch disk of this size; made on first use.
+  Result<std::string> scratch_template(Bytes size);
+
+ private:
+  explicit MachineRoom(const core::Config& config);
+  Result<vmm::Accel> accelerator(const image::Kernel& kernel, const std::string& initramfs);
+
+  const core::Config& config_;
+  image::ImageStore images_;
+  image::KernelStore kernels_;
+  image::RunnerStore runners_;
+  std::unique_ptr<vmm::Backend> backend_;
+  std::optional<sys::CgroupRoot> cgroups_;
+  std::string agent_;
+  std::map<std::string, BootKernel> ready_;  // by digest
+};
+
+// The agent program that belongs to this binary: installed beside it, or in its build tree.
+Result<std::string> find_agent();
+
+}  // namespace mvr::daemon

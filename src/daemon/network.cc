@@ -1,0 +1,172 @@
+#include "daemon/network.h"
+
+#include <algorithm>
+
+#include "sys/files.h"
+#include "sys/net.h"
+#include "sys/nft.h"
+#include "sys/process.h"
+
+namespace mvr::daemon {
+namespace {
+
+constexpr int kConnectLimitMs = 5000;
+constexpr unsigned kPrefix = 30;
+
+// What no guest may reach: this host, private, shared, link-local (metadata), benchmark,
+// multicast and reserved ranges (IANA special-purpose registry).
+constexpr std::string_view kBlocked =
+    "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "
+    "192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3";
+
+std::string element(const core::SlotNames& names) {
+  return "\"" + names.tap + "\" . " + names.guest.to_text();
+}
+
+std::string replace_table(const std::string& name, const std::string& body) {
+  return "add table inet " + name + "\ndelete table inet " + name + "\ntable inet " + name +
+         " {\n" + body + "}\n";
+}
+
+// "a.b.c.d/n" or "a.b.c.d:port" of network.allow as an nft match.
+std::string allow_rule(const std::string& entry, const std::string& taps, const std::string& veth) {
+  const auto colon = entry.find(':');
+  const std::string from = "    iifname \"" + taps + "\" oifname \"" + veth + "\" ip daddr ";
+  if (colon == std::string::npos) return from + entry + " accept\n";
+  return from + entry.substr(0, colon) + " tcp dport " + entry.substr(colon + 1) + " accept\n";
+}
+
+// A kernel without IPv6 has nothing to switch off.
+Result<void> disable_ipv6(const Fd* netns, const std::string& interface) {
+  auto written = sys::write_sysctl(netns, "net/ipv6/conf/" + interface + "/disable_ipv6", "1");
+  if (!written && written.error().code == Errc::not_found) return {};
+  return written;
+}
+
+Result<void> make_veth(const core::HostNames& names, const Fd& netns) {
+  if (sys::exists("/sys/class/net/" + names.veth_host)) return {};
+  TRY(context(sys::ip_batch(nullptr, "link add " + names.veth_host + " type veth peer name " +
+                                         names.veth_guest + " netns " + names.netns + "\n"),
+              "make the veth pair " + names.veth_host));
+  TRY(disable_ipv6(nullptr, names.veth_host));
+  TRY(sys::ip_batch(nullptr, "addr add " + names.uplink_host.to_text() + "/30 dev " +
+                                 names.veth_host + "\nlink set " + names.veth_host + " up\n"));
+  return sys::ip_batch(&netns, "addr add " + names.uplink_guest.to_text() + "/30 dev " +
+                                   names.veth_guest + "\nlink set " + names.veth_guest +
+                                   " up\nroute add default via " + names.uplink_host.to_text() +
+                                   "\n");
+}
+
+Result<void> set_sysctls(const Fd& netns) {
+  TRY(sys::write_sysctl(&netns, "net/ipv4/ip_forward", "1"));
+  TRY(sys::write_sysctl(&netns, "net/ipv4/conf/all/rp_filter", "1"));
+  TRY(disable_ipv6(&netns, "all"));
+  TRY(disable_ipv6(&netns, "default"));
+  return sys::write_sysctl(nullptr, "net/ipv4/ip_forward", "1");
+}
+
+}  // namespace
+
+std::string render_guest_table(const core::Config& config, const std::vector<core::Slot>& slots) {
+  const core::HostNames host = core::host_names(config);
+  const std::string taps = config.instance + "t*";
+  const std::string from_tap = "    iifname \"" + taps + "\" ";
+  const std::string resolver = host.uplink_host.to_text();
+  std::string elements;
+  for (const core::Slot slot : slots) {
+    elements += (elements.empty() ? "" : ", ") + element(core::slot_names(config, slot));
+  }
+  std::string body = "  set vms {\n    type ifname . ipv4_addr\n";
+  if (!elements.empty()) body += "    elements = { " + elements + " }\n";
+  body += "  }\n";
+  // Before routing and NAT: a frame from a tap carries the address of that tap, or nothing.
+  body += "  chain antispoof {\n    type filter hook prerouting priority raw; policy accept;\n" +
+          from_tap + "meta nfproto != ipv4 drop\n" + from_tap +
+          "iifname . ip saddr != @vms drop\n  }\n";
+  body += "  chain dns {\n    type nat hook prerouting priority dstnat; policy accept;\n";
+  for (const char* protocol : {"udp", "tcp"}) {
+    body += from_tap + "fib daddr type local " + protocol + " dport 53 dnat ip to " + resolver +
+            ":" + std::to_string(kResolverPort) + "\n";
+  }
+  body += "  }\n  chain forward {\n    type filter hook forward priority filter; policy drop;\n";
+  body += "    ct state established,related accept\n";
+  for (const char* protocol : {"udp", "tcp"}) {
+    body += from_tap + "oifname \"" + host.veth_guest + "\" ip daddr " + resolver + " " + protocol +
+            " dport " + std::to_string(kResolverPort) + " accept\n";
+  }
+  for (const auto& entry : config.network.allow) body += allow_rule(entry, taps, host.veth_guest);
+  body += from_tap + "ip daddr { " + std::string(kBlocked) + " } drop\n";
+  body += from_tap + "oifname \"" + host.veth_guest + "\" accept\n  }\n";
+  body +=
+      "  chain input {\n    type filter hook input priority filter; policy drop;\n"
+      "    iifname \"lo\" accept\n    ct state established,related accept\n  }\n";
+  body +=
+      "  chain nat {\n    type nat hook postrouting priority srcnat; policy accept;\n"
+      "    oifname \"" +
+      host.veth_guest + "\" masquerade\n  }\n";
+  return replace_table(host.nft_table, body);
+}
+
+std::string render_host_table(const core::Config& config) {
+  const core::HostNames host = core::host_names(config);
+  const std::string from_veth = "    iifname \"" + host.veth_host + "\" ";
+  const std::string port = std::to_string(kResolverPort);
+  std::string body =
+      "  chain input {\n    type filter hook input priority filter - 10; policy accept;\n" +
+      from_veth + "ct state established,related accept\n";
+  for (const char* protocol : {"udp", "tcp"}) {
+    body += from_veth + "ip daddr " + host.uplink_host.to_text() + " " + protocol + " dport " +
+            port + " accept\n";
+  }
+  body += from_veth + "drop\n  }\n";
+  body +=
+      "  chain nat {\n    type nat hook postrouting priority srcnat; policy accept;\n    ip "
+      "saddr " +
+      host.uplink_guest.to_text() + " oifname != \"" + host.veth_host + "\" masquerade\n  }\n";
+  return replace_table(host.nft_table, body);
+}
+
+Result<Network> Network::up(const core::Config& config, const std::vector<core::Slot>& slots) {
+  const core::HostNames names = core::host_names(config);
+  Network network;
+  network.table_ = names.nft_table;
+  TRY_ASSIGN(network.netns_,
+             context(sys::open_netns(names.netns), "network namespace " + names.netns));
+  TRY(set_sysctls(network.netns_));
+  // The policy stands before there is a way out.
+  TRY(context(sys::nft_apply(&network.netns_, render_guest_table(config, slots)),
+              "guest firewall"));
+  TRY(context(sys::nft_apply(nullptr, render_host_table(config)), "host firewall"));
+  TRY(make_veth(names, network.netns_));
+  return network;
+}
+
+Result<Fd> Network::attach(const core::SlotNames& names) {
+  TRY_ASSIGN(Fd tap, sys::create_tap(netns_, names.tap, names.gateway.to_text(), kPrefix));
+  TRY(context(
+      sys::nft_apply(&netns_, "add element inet " + table_ + " vms { " + element(names) + " }\n"),
+      "bind " + names.tap + " to " + names.guest.to_text()));
+  return tap;
+}
+
+Result<void> Network::detach(const core::SlotNames& names) {
+  // Adding first makes the deletion of an absent element succeed, in the same transaction.
+  const std::string one = " element inet " + table_ + " vms { " + element(names) + " }\n";
+  return sys::nft_apply(&netns_, "add" + one + "delete" + one);
+}
+
+Result<Fd> Network::connect(const core::SlotNames& names, unsigned port) const {
+  return sys::connect_tcp(netns_, names.guest.to_text(), port, kConnectLimitMs);
+}
+
+Result<void> Network::down(const core::Config& config) {
+  const core::HostNames names = core::host_names(config);
+  if (sys::exists("/sys/class/net/" + names.veth_host)) {
+    TRY(sys::ip_batch(nullptr, "link del " + names.veth_host + "\n"));
+  }
+  TRY(sys::nft_apply(nullptr, "add table inet " + names.nft_table + "\ndelete table inet " +
+                                  names.nft_table + "\n"));
+  return sys::remove_netns(names.netns);
+}
+
+}  // namespace mvr::daemon

@@ -1,0 +1,47 @@
+// The network of all VMs: one namespace of ours, joined to the host by one veth pair; one nftables
+// table there (policy) and one on the host (NAT out, nothing in). Each VM has one tap with a /30 of
+// its own, so VMs share no link, and one set element that binds the tap to its address.
+//
+//   guest --tap-- [namespace: policy, NAT] --veth-- [host: NAT] -- the world
+//
+// Default policy: out to public addresses; DNS to the gateway (handed to our dnsmasq on the host
+// side of the veth pair, where a loopback resolver of the host can be reached); nothing to the
+// host, to other VMs, to private, link-local, metadata and multicast ranges; no IPv6.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "core/config.h"
+#include "core/names.h"
+
+namespace mvr::daemon {
+
+inline constexpr unsigned kResolverPort = 1053;
+
+// The nft scripts, each replacing its whole table in one transaction (pure).
+std::string render_guest_table(const core::Config& config, const std::vector<core::Slot>& slots);
+std::string render_host_table(const core::Config& config);
+
+class Network {
+ public:
+  // Makes what is missing and replaces our two tables; `slots` are the VMs adopted at start.
+  static Result<Network> up(const core::Config& config, const std::vector<core::Slot>& slots);
+
+  // The tap of a slot with its set element; the tap goes with the returned descriptor.
+  Result<Fd> attach(const core::SlotNames& names);
+  // Removes the set element; absent is ok.
+  Result<void> detach(const core::SlotNames& names);
+  // A TCP connection to a guest, made inside the namespace.
+  [[nodiscard]] Result<Fd> connect(const core::SlotNames& names, unsigned port) const;
+  // Removes namespace, veth pair and tables. For hosts that stop using mvrunner.
+  static Result<void> down(const core::Config& config);
+
+ private:
+  Fd netns_;
+  std::string table_;
+};
+
+}  // namespace mvr::daemon

@@ -1,0 +1,186 @@
+#include "daemon/perform.h"
+
+#include "base/assert.h"
+#include "base/overloaded.h"
+#include "base/text.h"
+#include "core/backoff.h"
+#include "daemon/journal.h"
+#include "sys/files.h"
+
+namespace mvr::daemon {
+namespace {
+
+// What of a record a restarted daemon needs; changes of nothing else are written.
+core::Vm durable(core::Vm vm) {
+  vm.in_flight = {};
+  vm.jit_ready = false;
+  vm.jit_failures = 0;
+  vm.jit_retry_at = {};
+  vm.kill_at = {};
+  vm.remove_failures = 0;
+  vm.remove_retry_at = {};
+  return vm;
+}
+
+// GitHub's own pace for a failed call, never sooner than the client allows.
+Instant retry_time(Instant now, const github::Client* client, std::string_view key) {
+  const Instant jittered = now + core::backoff_delay(core::kApiBackoff, 3, key);
+  return client == nullptr ? jittered : std::max(jittered, client->not_before());
+}
+
+}  // namespace
+
+Performer::Performer(Parts parts, VmHooks hooks) : parts_(parts), hooks_(std::move(hooks)) {}
+
+VmContext Performer::vm_context() {
+  return VmContext{parts_.loop, parts_.config, parts_.room, parts_.network, hooks_};
+}
+
+LiveVm* Performer::find(core::Slot slot) {
+  const auto it = vms_.find(slot);
+  return it == vms_.end() ? nullptr : it->second.get();
+}
+
+void Performer::perform(const core::Action& action, const core::World& world) {
+  if (const auto* first = std::get_if<core::Launch>(&action)) {
+    vms_[first->slot] =
+        std::make_unique<LiveVm>(vm_context(), first->slot, first->vm, first->profile);
+  }
+  save(world);  // intent before effect: a crash in between finds it on disk
+  std::visit(Overloaded{
+                 [this](const core::Launch& a) { launch(a); },
+                 [this](const core::RequestJit& a) { request_jit(a); },
+                 [this](const core::Claim& a) { claim(a); },
+                 [this](const core::Stop& a) { stop(a); },
+                 [this](const core::Kill& a) { kill(a); },
+                 [this](const core::Remove& a) { remove(a); },
+                 [this](const core::Deregister& a) { deregister(a); },
+             },
+             action);
+}
+
+void Performer::launch(const core::Launch& action) {
+  const Instant begin = parts_.loop.now();
+  LiveVm* vm = find(action.slot);
+  MVR_ASSERT(vm != nullptr);
+  if (auto launched = vm->launch(action); !launched) {
+    report(core::LaunchFailed{action.slot, launched.error()});
+    return;
+  }
+  log(Level::info, "vm_started",
+      {{"vm", action.vm},
+       {"profile", action.profile},
+       {"scope", action.scope},
+       {"slot", std::to_string(action.slot)},
+       {"pid", std::to_string(vm->pid())},
+       {"host_ms", std::to_string((parts_.loop.now() - begin).count())}});
+  report(core::VmStarted{action.slot});
+}
+
+void Performer::request_jit(const core::RequestJit& action) {
+  LiveVm* vm = find(action.slot);
+  const core::Slot slot = action.slot;
+  if (vm == nullptr) return report(core::JitFailed{slot, Error{Errc::not_found, "no such VM"}, {}});
+  if (action.scope == core::kCommandScope) {
+    const bool bound = parts_.commands.assign(vm->profile(), slot) != nullptr;
+    if (bound) return report(core::JitReady{slot, {}});
+    return report(core::JitFailed{slot, Error{Errc::cancelled, "no command waits for this VM"},
+                                  parts_.loop.now()});
+  }
+  const core::Scope* scope = parts_.config.scope(action.scope);
+  const core::Profile* profile = parts_.config.profile(vm->profile());
+  if (scope == nullptr || profile == nullptr || parts_.github == nullptr) {
+    return report(core::JitFailed{
+        slot, Error{Errc::not_found, "scope or profile is no longer configured"}, {}});
+  }
+  std::vector<std::string> labels = profile->labels;
+  labels.insert(labels.end(), parts_.config.github.extra_labels.begin(),
+                parts_.config.github.extra_labels.end());
+  const std::string name = vm->name();
+  parts_.github->generate_jit(
+      *scope, action.runner, labels,
+      [this, slot, name, runner = action.runner](Result<github::JitConfig> made) {
+        LiveVm* live = find(slot);
+        const bool same = live != nullptr && live->name() == name;
+        if (!same) return;  // the VM is gone; the sweep deletes the runner by its name
+        if (!made) {
+          log(Level::warn, "jit_failed",
+              {{"vm", name}, {"runner", runner}, {"error", made.error().what}});
+          report(core::JitFailed{slot, made.error(),
+                                 retry_time(parts_.loop.now(), parts_.github, runner)});
+          return;
+        }
+        live->set_jit(std::move(made->encoded));
+        report(core::JitReady{slot, made->runner});
+      });
+}
+
+void Performer::claim(const core::Claim& action) {
+  LiveVm* vm = find(action.slot);
+  if (vm == nullptr)
+    return report(core::ClaimFailed{action.slot, Error{Errc::not_found, "no such VM"}});
+  const CommandRequest* command = parts_.commands.find(action.slot);
+  auto sent = vm->claim(command == nullptr ? std::vector<std::string>{} : command->argv);
+  if (!sent) report(core::ClaimFailed{action.slot, sent.error()});
+}
+
+void Performer::stop(const core::Stop& action) {
+  LiveVm* vm = find(action.slot);
+  if (vm == nullptr || !vm->stop(action.grace)) report(core::StopFailed{action.slot});
+}
+
+void Performer::kill(const core::Kill& action) {
+  LiveVm* vm = find(action.slot);
+  if (vm == nullptr) return report(core::VmExited{action.slot, "no process"});
+  if (auto killed = vm->kill(); !killed) {
+    log(Level::error, "kill_failed", {{"vm", vm->name()}, {"error", killed.error().what}});
+  }
+}
+
+void Performer::remove(const core::Remove& action) {
+  vms_.erase(action.slot);  // closes pins, taps and sockets before the objects behind them go
+  auto removed = remove_vm(parts_.config, parts_.room.cgroups(), parts_.network, action.slot);
+  if (!removed) return report(core::RemoveFailed{action.slot, removed.error()});
+  saved_.erase(action.slot);
+  report(core::Removed{action.slot});
+}
+
+void Performer::deregister(const core::Deregister& action) {
+  const core::Scope* scope = parts_.config.scope(action.scope);
+  const core::Slot slot = action.slot;
+  if (scope == nullptr || parts_.github == nullptr) return report(core::Deregistered{slot});
+  parts_.github->delete_runner(
+      *scope, action.runner.id, [this, slot, name = action.runner.name](Result<bool> done) {
+        if (done) return report(core::Deregistered{slot});
+        report(core::DeregisterFailed{slot, done.error(),
+                                      retry_time(parts_.loop.now(), parts_.github, name)});
+      });
+}
+
+Result<void> Performer::adopt(const core::SavedVm& saved) {
+  auto vm = std::make_unique<LiveVm>(vm_context(), saved.vm.slot, saved.vm.name, saved.vm.profile);
+  TRY(vm->adopt(saved));
+  vms_[saved.vm.slot] = std::move(vm);
+  return {};
+}
+
+void Performer::save(const core::World& world) {
+  for (const auto& [slot, record] : world.vms) {
+    if (record.removed) continue;
+    const core::Vm wanted = durable(record);
+    if (const auto it = saved_.find(slot); it != saved_.end() && it->second == wanted) continue;
+    const LiveVm* vm = find(slot);
+    if (vm == nullptr) continue;
+    if (auto written = vm->save(record); !written) {
+      log(Level::error, "spec_not_written", {{"vm", record.name}, {"error", written.error().what}});
+      continue;
+    }
+    saved_[slot] = wanted;
+  }
+}
+
+void Performer::bound_logs() const {
+  for (const auto& [slot, vm] : vms_) vm->bound_logs();
+}
+
+}  // namespace mvr::daemon

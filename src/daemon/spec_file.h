@@ -1,0 +1,19 @@
+// spec.json of a VM directory: what a restarted daemon needs to take the VM over. It is written
+// before the first effect of a launch (intent) and at each phase change; it holds no secret.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "core/survey.h"
+
+namespace mvr::daemon {
+
+inline constexpr int kSpecVersion = 1;
+
+std::string encode_spec(const core::SavedVm& saved);
+// Strict: another version, an unknown phase or a missing field is an Err.
+Result<core::SavedVm> decode_spec(std::string_view json);
+
+}  // namespace mvr::daemon

@@ -1,0 +1,20 @@
+// The state of the daemon as JSON, the one source of `ps`, `explain` and every other listing.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "core/config.h"
+#include "core/plan.h"
+#include "core/world.h"
+#include "history/history.h"
+
+namespace mvr::daemon {
+
+// {"vms":[...], "waits":[...], "capacity":{...}, "used":{...}, "draining":bool, "scopes":[...]}.
+// Times are ISO 8601, durations milliseconds, sizes bytes.
+nlohmann::json status_json(const core::Config& config, const core::World& world,
+                           const core::Plan& plan, Instant now, WallTime wall);
+nlohmann::json vm_json(const core::Config& config, const core::Vm& vm, Instant now, WallTime wall);
+nlohmann::json finished_json(const history::FinishedJob& job);
+
+}  // namespace mvr::daemon

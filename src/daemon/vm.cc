@@ -1,0 +1,307 @@
+#include "daemon/vm.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+
+#include "base/overloaded.h"
+#include "base/text.h"
+#include "daemon/journal.h"
+#include "daemon/spec_file.h"
+#include "sys/files.h"
+
+namespace mvr::daemon {
+namespace {
+
+constexpr Duration kMonitorRetry{50};
+constexpr Bytes kLogLimit{8U << 20U};
+constexpr std::uint32_t kPidLimit = 256;
+
+std::string agent_log_path(const core::SlotNames& names) { return names.directory + "/agent.log"; }
+
+std::string command_line(const core::Profile& profile, const std::string& vm,
+                         const core::SlotNames& names) {
+  const std::string gateway = names.gateway.to_text();
+  std::string line = "mvr.hostname=" + vm + " mvr.ip=" + names.guest.to_text() +
+                     "/30 mvr.gw=" + gateway + " mvr.dns=" + gateway;
+  if (!profile.kernel_args.empty()) line += " " + profile.kernel_args;
+  return line;
+}
+
+// The user part of an image's USER ("runner:docker" -> "runner").
+std::string user_of(const std::string& image_user) {
+  const std::string user = image_user.substr(0, image_user.find(':'));
+  return user.empty() ? "root" : user;
+}
+
+}  // namespace
+
+LiveVm::LiveVm(VmContext context, core::Slot slot, std::string name, std::string profile)
+    : context_(std::move(context)),
+      slot_(slot),
+      name_(std::move(name)),
+      profile_(std::move(profile)),
+      names_(core::slot_names(context_.config, slot)) {}
+
+LiveVm::~LiveVm() = default;
+
+Result<void> LiveVm::prepare_files(const core::Launch& launch) {
+  // 0711: the VMM's user passes through, only root lists.
+  if (::chmod(names_.directory.c_str(), 0711) != 0)
+    return fail_errno(errno, "chmod " + names_.directory);
+  TRY_ASSIGN(const std::string blank, context_.room.scratch_template(launch.size.disk));
+  TRY(sys::copy_sparse(blank, names_.scratch, 0600));
+  TRY(sys::change_owner(names_.scratch, names_.uid, names_.uid));
+  agent_log_ =
+      Fd(::open(agent_log_path(names_).c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+  if (!agent_log_) return fail_errno(errno, "create " + agent_log_path(names_));
+  return {};
+}
+
+Result<void> LiveVm::launch(const core::Launch& launch) {
+  const core::Profile* profile = context_.config.profile(launch.profile);
+  if (profile == nullptr)
+    return fail(Errc::not_found, "profile '" + launch.profile + "' is not configured");
+  TRY(context(prepare_files(launch), "prepare disks"));
+  if (context_.room.cgroups()) {
+    TRY_ASSIGN(cgroup_, context_.room.cgroups()->create(names_.cgroup));
+  }
+  return start_machine(launch, *profile);
+}
+
+Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profile& profile) {
+  TRY_ASSIGN(BootParts parts, context_.room.parts(profile));
+  image_pin_ = std::move(parts.image_pin);
+  tools_pin_ = std::move(parts.tools_pin);
+  user_ = user_of(parts.image_user);
+  image_env_ = std::move(parts.image_env);
+  workdir_ = parts.image_workdir;
+  accelerated_ = parts.kernel.accel == vmm::Accel::kvm;
+  if (cgroup_) {
+    sys::CgroupLimits limits{
+        launch.size.memory + context_.room.backend().overhead(parts.kernel.accel),
+        launch.size.vcpus * 100, kPidLimit};
+    TRY(context(cgroup_.set_limits(limits), "limits of " + names_.cgroup));
+  }
+  TRY_ASSIGN(const Fd tap, context_.network.attach(names_));
+
+  vmm::MachineSpec spec;
+  spec.name = name_;
+  spec.directory = names_.directory;
+  spec.kernel = parts.kernel.path;
+  spec.initramfs = parts.kernel.initramfs;
+  spec.command_line = command_line(profile, name_, names_);
+  spec.vcpus = launch.size.vcpus;
+  spec.memory = launch.size.memory;
+  spec.drives = {{"base", parts.base, true}, {"scratch", names_.scratch, false}};
+  if (!parts.tools.empty()) spec.drives.push_back({"tools", parts.tools, true});
+  spec.mac = names_.mac;
+  spec.tap_fd = tap.get();
+  spec.tap_name = names_.tap;
+  spec.console = names_.console;
+  spec.console_limit = kLogLimit;
+  spec.agent_socket = names_.agent_socket;
+  spec.monitor_socket = names_.monitor_socket;
+  spec.uid = names_.uid;
+  spec.cgroup_fd = cgroup_.fd();
+  spec.accel = parts.kernel.accel;
+  spec.keep_open = {image_pin_.get()};
+  if (tools_pin_) spec.keep_open.push_back(tools_pin_.get());
+  TRY_ASSIGN(process_, context_.room.backend().launch(spec));
+  return watch_process();
+}
+
+Result<void> LiveVm::adopt(const core::SavedVm& saved) {
+  TRY_ASSIGN(process_, sys::Process::adopt(saved.pid, saved.start_time));
+  if (const core::Profile* profile = context_.config.profile(profile_); profile != nullptr) {
+    // The files may be gone from the store; the VMM has them open, and the pins it inherited.
+    if (auto parts = context_.room.parts(*profile)) {
+      user_ = user_of(parts->image_user);
+      image_env_ = parts->image_env;
+      workdir_ = parts->image_workdir;
+      accelerated_ = parts->kernel.accel == vmm::Accel::kvm;
+    }
+  }
+  agent_log_ =
+      Fd(::open(agent_log_path(names_).c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+  if (context_.room.cgroups()) {
+    TRY_ASSIGN(cgroup_, context_.room.cgroups()->create(names_.cgroup));
+  }
+  return watch_process();
+}
+
+Result<void> LiveVm::watch_process() {
+  TRY_ASSIGN(process_watch_,
+             context_.loop.watch(process_.pidfd(), EPOLLIN, [this](std::uint32_t) { on_exit(); }));
+  link_ = std::make_unique<AgentLink>(
+      context_.loop, names_.agent_socket,
+      AgentLink::Handlers{[this](const channel::FromAgent& message) { on_message(message); },
+                          [this](const std::string& why) {
+                            context_.hooks.report(core::AgentFailed{slot_, printable(why, 256)});
+                          }});
+  link_->start();
+  attach_monitor();
+  return {};
+}
+
+// The monitor's socket appears some 20 ms after the spawn; it is not needed before the end.
+void LiveVm::attach_monitor() {
+  auto monitor = context_.room.backend().attach(context_.loop, names_.monitor_socket);
+  if (monitor) {
+    monitor_ = std::move(*monitor);
+    return;
+  }
+  monitor_retry_ =
+      context_.loop.call_at(context_.loop.now() + kMonitorRetry, [this] { attach_monitor(); });
+}
+
+Result<void> LiveVm::save(const core::Vm& record) const {
+  core::SavedVm saved;
+  saved.vm = record;
+  saved.boot_id = sys::boot_id();
+  if (process_) {
+    saved.pid = process_.pid();
+    saved.start_time = process_.start_time();
+  }
+  TRY(sys::make_directories(names_.directory, 0711));
+  return sys::write_file_atomic(names_.spec, encode_spec(saved), 0600);
+}
+
+Result<void> LiveVm::claim(const std::vector<std::string>& command) {
+  channel::Configure configure;
+  configure.hostname = name_;
+  configure.user = user_;
+  configure.workdir = command.empty() ? "" : workdir_;
+  for (const auto& entry : image_env_) {
+    const auto equals = entry.find('=');
+    if (equals != std::string::npos)
+      configure.env[entry.substr(0, equals)] = entry.substr(equals + 1);
+  }
+  configure.argv = command;
+  configure.jit_config = std::move(jit_);
+  configure.wall_ms = sys::wall_now().time_since_epoch().count();
+  return send(channel::ToAgent{std::move(configure)});
+}
+
+Result<void> LiveVm::send(const channel::ToAgent& message) {
+  if (!link_) return fail(Errc::unavailable, "VM " + name_ + " has no channel");
+  return link_->send(message);
+}
+
+Result<void> LiveVm::stop(Duration grace) {
+  if (!process_) return {};
+  if (!greeted_) return kill();  // nobody in there to ask
+  return send(channel::ToAgent{channel::Shutdown{static_cast<std::uint32_t>(grace.count())}});
+}
+
+Result<void> LiveVm::kill() {
+  if (!process_) return {};
+  TRY(process_.signal(SIGKILL));
+  if (cgroup_) return cgroup_.kill();
+  return {};
+}
+
+void LiveVm::on_exit() {
+  process_watch_ = {};
+  auto exit = process_.reap();
+  std::string text = monitor_ ? monitor_->end_reason() : "";
+  if (text.empty() && exit && *exit) text = (*exit)->to_text();
+  context_.hooks.report(core::VmExited{slot_, text});
+}
+
+void LiveVm::on_message(const channel::FromAgent& message) {
+  std::visit(
+      Overloaded{
+          [this](const channel::Hello&) {
+            if (!std::exchange(greeted_, true)) context_.hooks.report(core::AgentReady{slot_});
+          },
+          [this](const channel::State& state) { on_state(state); },
+          [this](const channel::Output& output) { on_output(output); },
+          [this](const channel::KeyAuthorized& key) { context_.hooks.key_authorized(slot_, key); },
+          [this](const channel::Failed& failed) {
+            context_.hooks.refused(slot_, printable(failed.what, 256));
+          },
+      },
+      message);
+}
+
+// The agent reports its whole state; what is new in it becomes events, in order.
+void LiveVm::on_state(const channel::State& state) {
+  using channel::RunnerState;
+  const auto report = [this](core::Event event) { context_.hooks.report(std::move(event)); };
+  const auto reached = [&](RunnerState wanted) {
+    return state.runner == wanted && last_.runner != wanted;
+  };
+  if (reached(RunnerState::listening)) report(core::RunnerListening{slot_});
+  const bool job_known = state.job != last_.job && !state.job.empty();
+  if (reached(RunnerState::running) || job_known)
+    report(core::JobStarted{slot_, printable(state.job, 256)});
+  if (state.result != last_.result && !state.result.empty()) {
+    report(core::JobFinished{slot_, printable(state.result, 64)});
+  }
+  if (reached(RunnerState::exited)) report(core::RunnerExited{slot_, state.exit_code.value_or(-1)});
+  last_ = state;
+}
+
+void LiveVm::on_output(const channel::Output& output) {
+  if (agent_log_) {
+    struct stat info {};
+    const bool has_room = ::fstat(agent_log_.get(), &info) == 0 &&
+                          static_cast<std::uint64_t>(info.st_size) < kLogLimit.value;
+    // The log is a convenience: a full disk must not end the job.
+    if (has_room) (void)!::write(agent_log_.get(), output.data.data(), output.data.size());
+  }
+  context_.hooks.output(slot_, output);
+}
+
+void LiveVm::bound_logs() const {
+  struct stat info {};
+  if (::stat(names_.console.c_str(), &info) != 0) return;
+  if (static_cast<std::uint64_t>(info.st_size) <= kLogLimit.value) return;
+  if (::truncate(names_.console.c_str(), 0) == 0)
+    log(Level::warn, "console_truncated", {{"vm", name_}});
+}
+
+Result<bool> kill_by_directory(const std::string& directory) {
+  bool found = false;
+  TRY_ASSIGN(const auto entries, sys::list_directory("/proc"));
+  for (const auto& entry : entries) {
+    auto pid = parse_u64(entry);
+    if (!pid) continue;
+    auto arguments = sys::read_file("/proc/" + entry + "/cmdline", 1U << 18U);
+    // Only a VMM of ours: its monitor socket lies in the directory.
+    if (!arguments || arguments->find(directory + "/monitor.sock") == std::string::npos) continue;
+    auto started = sys::process_start_time(static_cast<pid_t>(*pid));
+    if (!started) continue;
+    if (auto process = sys::Process::adopt(static_cast<pid_t>(*pid), *started)) {
+      TRY(process->signal(SIGKILL));
+      found = true;
+    }
+  }
+  return found;
+}
+
+Result<void> remove_vm(const core::Config& config, const std::optional<sys::CgroupRoot>& cgroups,
+                       Network& network, core::Slot slot) {
+  const core::SlotNames names = core::slot_names(config, slot);
+  Result<void> first;
+  const auto attempt = [&first](Result<void> step) {
+    if (!step && first) first = std::move(step);
+  };
+  if (auto killed = kill_by_directory(names.directory); killed && *killed) {
+    attempt(fail(Errc::busy, "the VMM of slot " + std::to_string(slot) + " is still ending"));
+  }
+  if (cgroups) {
+    if (auto group = cgroups->create(names.cgroup)) attempt(group->kill());
+    attempt(cgroups->remove(names.cgroup));
+  }
+  attempt(network.detach(names));
+  if (first) attempt(sys::remove_tree(names.directory));
+  return first;
+}
+
+}  // namespace mvr::daemon

@@ -1,0 +1,120 @@
+// LiveVm: the host side of one VM. It owns everything the VM has on this host and turns what
+// happens to it into events; it decides nothing.
+//
+// Members stand in the order of acquisition, so that destruction releases in reverse. Destroying a
+// LiveVm lets go of the VM without ending it (a daemon that stops, stops watching); remove() is
+// what ends and erases it, and works from the names alone, so that it also serves leftovers.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "core/config.h"
+#include "core/names.h"
+#include "core/survey.h"
+#include "core/world.h"
+#include "daemon/agent_link.h"
+#include "daemon/machine_room.h"
+#include "daemon/network.h"
+#include "sys/loop.h"
+#include "sys/process.h"
+
+namespace mvr::daemon {
+
+// What reaches the rest of the daemon from a VM.
+struct VmHooks {
+  std::function<void(core::Event)> report;
+  std::function<void(core::Slot, const channel::Output&)> output;
+  std::function<void(core::Slot, const channel::KeyAuthorized&)> key_authorized;
+  std::function<void(core::Slot, const std::string& what)> refused;  // agent's `failed` after hello
+};
+
+// The daemon's parts a VM is made with.
+struct VmContext {
+  sys::Loop& loop;
+  const core::Config& config;
+  MachineRoom& room;
+  Network& network;
+  VmHooks hooks;
+};
+
+class LiveVm {
+ public:
+  LiveVm(VmContext context, core::Slot slot, std::string name, std::string profile);
+  ~LiveVm();
+  LiveVm(const LiveVm&) = delete;
+  LiveVm& operator=(const LiveVm&) = delete;
+
+  // Directory, scratch, cgroup, tap, process, in that order. On Err what exists stays for remove().
+  Result<void> launch(const core::Launch& launch);
+  // Takes over the process of a VM that outlived the daemon.
+  Result<void> adopt(const core::SavedVm& saved);
+
+  // spec.json for this record; called before the effect it announces.
+  Result<void> save(const core::Vm& record) const;
+
+  // Sends the agent its work: the JIT configuration is consumed, a command stays with its owner.
+  void set_jit(Secret jit) { jit_ = std::move(jit); }
+  Result<void> claim(const std::vector<std::string>& command);
+  Result<void> send(const channel::ToAgent& message);
+  Result<void> stop(Duration grace);
+  Result<void> kill();
+
+  [[nodiscard]] const core::SlotNames& names() const { return names_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] const std::string& profile() const { return profile_; }
+  [[nodiscard]] const std::string& user() const { return user_; }
+  [[nodiscard]] int pid() const { return process_.pid(); }
+  [[nodiscard]] bool accelerated() const { return accelerated_; }
+  // Keeps console and agent log within their bounds; called now and then.
+  void bound_logs() const;
+
+ private:
+  Result<void> prepare_files(const core::Launch& launch);
+  Result<void> start_machine(const core::Launch& launch, const core::Profile& profile);
+  Result<void> watch_process();
+  void attach_monitor();
+  void on_exit();
+  void on_message(const channel::FromAgent& message);
+  void on_state(const channel::State& state);
+  void on_output(const channel::Output& output);
+
+  VmContext context_;
+  core::Slot slot_;
+  std::string name_;
+  std::string profile_;
+  core::SlotNames names_;
+  std::string user_;
+  std::vector<std::string> image_env_;
+  std::string workdir_;
+  Fd image_pin_;
+  Fd tools_pin_;
+  Fd agent_log_;
+  sys::Cgroup cgroup_;
+  sys::Process process_;
+  sys::Watch process_watch_;
+  std::unique_ptr<vmm::Monitor> monitor_;
+  sys::Timer monitor_retry_;
+  std::unique_ptr<AgentLink> link_;
+  Secret jit_;
+  bool greeted_ = false;
+  bool accelerated_ = false;
+  channel::State last_;
+};
+
+// Ends and erases whatever a slot has on this host. Every step is idempotent and tried even when
+// one before failed; the first error is returned. The directory goes last. Err busy while the
+// process is still going away: call again.
+Result<void> remove_vm(const core::Config& config, const std::optional<sys::CgroupRoot>& cgroups,
+                       Network& network, core::Slot slot);
+
+// Sends SIGKILL to every process whose command line names this VM's directory: the last resort for
+// a VMM that was started but whose pid was not recorded before a crash.
+Result<bool> kill_by_directory(const std::string& directory);
+
+}  // namespace mvr::daemon

@@ -1,0 +1,179 @@
+#include "github/errors.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "github/wire.h"
+
+namespace mvr::github {
+namespace {
+
+using Headers = std::map<std::string, std::string>;
+
+constexpr Duration kShortestWait{1'000};
+constexpr Duration kLongestWait{3'600'000};
+
+std::string header(const Headers& headers, const char* name) {
+  const auto found = headers.find(name);
+  return found == headers.end() ? std::string() : found->second;
+}
+
+Duration clamp_wait(Duration wait) { return std::clamp(wait, kShortestWait, kLongestWait); }
+
+// Seconds as a Duration; more than an hour is as good as an hour.
+Duration seconds_wait(std::uint64_t seconds) {
+  return clamp_wait(
+      Duration{static_cast<Duration::rep>(std::min<std::uint64_t>(seconds, 3600)) * 1000});
+}
+
+std::optional<Duration> retry_after(const Headers& headers, WallTime now) {
+  const std::string text = header(headers, "retry-after");
+  if (text.empty()) return std::nullopt;
+  if (const auto seconds = parse_u64(text)) return seconds_wait(*seconds);
+  if (const auto date = parse_http_date(text)) return clamp_wait(*date - now);
+  return std::nullopt;
+}
+
+// x-ratelimit-reset: seconds since the epoch.
+std::optional<Duration> until_reset(const Headers& headers, WallTime now) {
+  const auto reset = parse_u64(header(headers, "x-ratelimit-reset"));
+  if (!reset) return std::nullopt;
+  const auto now_s = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
+  const auto current = static_cast<std::uint64_t>(std::max<std::int64_t>(now_s.count(), 0));
+  // One second more: the clock behind Date is cut to whole seconds.
+  return seconds_wait(*reset > current ? *reset - current + 1 : 1);
+}
+
+bool has_rate_limit_text(const std::string& message) {
+  const std::string lower = ascii_lower(message);
+  return lower.find("rate limit") != std::string::npos ||
+         lower.find("abuse detection") != std::string::npos;
+}
+
+struct RateLimit {
+  bool hit = false;
+  std::optional<Duration> wait;
+};
+
+// 403 stands for missing permissions, too: only the headers and the text tell them apart.
+RateLimit rate_limit_of(const sys::HttpResponse& response, const std::string& message,
+                        WallTime now) {
+  if (response.status != 403 && response.status != 429) return {};
+  if (const auto wait = retry_after(response.headers, now)) return {true, wait};
+  if (header(response.headers, "x-ratelimit-remaining") == "0") {
+    return {true, until_reset(response.headers, now)};
+  }
+  return {response.status == 429 || has_rate_limit_text(message), std::nullopt};
+}
+
+std::string denied_text(const sys::HttpResponse& response, const CallInfo& call) {
+  // "required; url=..." or "partial-results; organizations=..."
+  if (!header(response.headers, "x-github-sso").empty()) {
+    return "the organisation asks for single sign-on: authorise the token for it in the token "
+           "settings of GitHub";
+  }
+  std::string text =
+      "the token lacks a permission: it needs " + needed_permission(call.endpoint, call.scope);
+  const std::string accepted = header(response.headers, "x-accepted-github-permissions");
+  if (!accepted.empty()) text += " (GitHub accepts: " + printable(accepted, 100) + ")";
+  return text;
+}
+
+std::string not_found_text(const CallInfo& call) {
+  return "there is no such thing, or the token may not see it: check the scope's spelling; the "
+         "token needs " +
+         needed_permission(call.endpoint, call.scope);
+}
+
+std::string invalid_text(const CallInfo& call) {
+  if (call.endpoint == Endpoint::delete_runner) return "the runner runs a job; try again later";
+  if (call.endpoint == Endpoint::generate_jit) {
+    return "GitHub refused the runner's settings: check its labels and its runner group";
+  }
+  return "GitHub refused the request's parameters";
+}
+
+Error meaning(const sys::HttpResponse& response, const CallInfo& call) {
+  switch (response.status) {
+    case 401:
+      return Error{Errc::unauthorized,
+                   "GitHub refused the token: it is wrong, expired or revoked; put a valid one "
+                   "into " +
+                       call.token_file};
+    case 403:
+      return Error{Errc::denied, denied_text(response, call)};
+    case 404:
+      return Error{Errc::not_found, not_found_text(call)};
+    case 409:
+      return Error{Errc::exists, "the name is taken; try again with a fresh one"};
+    case 410:
+      return Error{Errc::unsupported,
+                   "GitHub gave up the version of its API that this mvrunner uses, or Actions are "
+                   "off here; update mvrunner"};
+    case 422:
+      return Error{call.endpoint == Endpoint::delete_runner ? Errc::busy : Errc::invalid,
+                   invalid_text(call)};
+    default:
+      break;
+  }
+  if (response.status >= 500) {
+    return Error{Errc::unavailable, "GitHub fails at the moment; see https://www.githubstatus.com"};
+  }
+  return Error{Errc::protocol, "an answer mvrunner does not expect; check the address github.url"};
+}
+
+std::string limited_text(const std::optional<Duration>& wait) {
+  return "GitHub limits our requests; next try " +
+         (wait ? "in " + format_duration(*wait) : std::string("after a pause")) +
+         "; a longer github.poll_interval, or a token of its own, helps";
+}
+
+}  // namespace
+
+std::string needed_permission(Endpoint endpoint, core::ScopeKind scope) {
+  const bool is_organization = scope == core::ScopeKind::organization;
+  switch (endpoint) {
+    case Endpoint::list_runs:
+    case Endpoint::list_jobs:
+      return "\"Actions: read\" on the repository (classic token: repo)";
+    case Endpoint::list_repositories:
+      return "\"Metadata: read\" on the organisation's repositories (classic token: repo)";
+    case Endpoint::list_runners:
+      return is_organization
+                 ? "\"Self-hosted runners: read\" of the organisation (classic token: admin:org)"
+                 : "\"Administration: read\" on the repository (classic token: repo)";
+    case Endpoint::list_groups:
+    case Endpoint::delete_runner:
+    case Endpoint::generate_jit:
+      break;
+  }
+  return is_organization
+             ? "\"Self-hosted runners: write\" of the organisation (classic token: admin:org)"
+             : "\"Administration: write\" on the repository (classic token: repo, of one of its "
+               "administrators)";
+}
+
+Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call, WallTime now) {
+  const std::string message = decode_error_message(response.body);
+  const RateLimit limit = rate_limit_of(response, message, now);
+  const Error known =
+      limit.hit ? Error{Errc::rate_limited, limited_text(limit.wait)} : meaning(response, call);
+  std::string text = call.label + ": HTTP " + std::to_string(response.status);
+  if (!message.empty()) text += " \"" + message + "\"";
+  return Refusal{Error{known.code, text + ": " + known.what}, limit.wait};
+}
+
+std::optional<Budget> budget_of(const Headers& headers) {
+  const auto limit = parse_u64(header(headers, "x-ratelimit-limit"));
+  const auto remaining = parse_u64(header(headers, "x-ratelimit-remaining"));
+  if (!limit || !remaining || *limit == 0) return std::nullopt;
+  return Budget{*limit, *remaining};
+}
+
+unsigned stretch_for(const Budget& budget) {
+  const double left = static_cast<double>(budget.remaining) / static_cast<double>(budget.limit);
+  if (left < 0.03) return 4;
+  return left < 0.10 ? 2 : 1;
+}
+
+}  // namespace mvr::github

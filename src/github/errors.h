@@ -1,0 +1,56 @@
+// What a refusal of GitHub means and what helps. Pure.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "core/config.h"
+#include "sys/http.h"
+
+namespace mvr::github {
+
+enum class Endpoint {
+  list_runs,
+  list_jobs,
+  list_repositories,
+  list_runners,
+  list_groups,
+  delete_runner,
+  generate_jit,
+};
+
+// What was asked, for the text of an error.
+struct CallInfo {
+  Endpoint endpoint = Endpoint::list_runs;
+  core::ScopeKind scope = core::ScopeKind::repository;
+  std::string label;       // "GET /repos/o/r/actions/runs"
+  std::string token_file;  // where the operator put the token
+};
+
+struct Refusal {
+  Error error;
+  // Rate limited: how long GitHub told us to wait, 1 s to 1 h; empty when it did not say.
+  std::optional<Duration> wait;
+};
+
+// Of an answer that is neither 2xx nor 304. The error holds method and path, the status, GitHub's
+// own message (printable, bounded), our meaning of it and the remedy. `now` is the time at GitHub.
+Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call, WallTime now);
+
+// The permissions an endpoint needs, for fine-grained and classic tokens.
+std::string needed_permission(Endpoint endpoint, core::ScopeKind scope);
+
+// The budget an answer reports in x-ratelimit-limit and -remaining; empty when it does not.
+struct Budget {
+  std::uint64_t limit = 0;
+  std::uint64_t remaining = 0;
+  friend bool operator==(const Budget&, const Budget&) = default;
+};
+std::optional<Budget> budget_of(const std::map<std::string, std::string>& headers);
+// By how much to stretch polling: 1, below 10 % of the budget 2, below 3 % 4.
+unsigned stretch_for(const Budget& budget);
+
+}  // namespace mvr::github

@@ -1,0 +1,58 @@
+#include "github/pages.h"
+
+#include <algorithm>
+
+namespace mvr::github {
+namespace {
+
+constexpr std::size_t kMaxEtag = 256;
+
+std::string header(const ApiReply& reply, const char* name) {
+  const auto found = reply.headers.find(name);
+  return found == reply.headers.end() ? std::string() : found->second;
+}
+
+}  // namespace
+
+std::shared_ptr<const CachedPage> PageCache::find(const std::string& url) {
+  const auto found = pages_.find(url);
+  if (found == pages_.end()) return nullptr;
+  ages_.splice(ages_.begin(), ages_, found->second.age);
+  return found->second.page;
+}
+
+void PageCache::put(const std::string& url, CachedPage page) {
+  drop(url);
+  if (page.cost > most_) return;
+  while (cost_ + page.cost > most_) {
+    const std::string oldest = ages_.back();
+    drop(oldest);
+  }
+  cost_ += page.cost;
+  ages_.push_front(url);
+  pages_[url] = Slot{std::make_shared<const CachedPage>(std::move(page)), ages_.begin()};
+}
+
+void PageCache::drop(const std::string& url) {
+  const auto found = pages_.find(url);
+  if (found == pages_.end()) return;
+  cost_ -= found->second.page->cost;
+  ages_.erase(found->second.age);
+  pages_.erase(found);
+}
+
+Result<std::string> next_of(const ApiReply& reply, const std::string& url) {
+  const std::string target = next_page(header(reply, "link"));
+  if (target.empty()) return std::string();
+  return same_origin_url(url, target);
+}
+
+std::string etag_of(const ApiReply& reply) {
+  std::string etag = header(reply, "etag");
+  const bool is_plain =
+      std::all_of(etag.begin(), etag.end(), [](char c) { return c >= ' ' && c < '\x7f'; });
+  if (!is_plain || etag.size() > kMaxEtag) return {};
+  return etag;
+}
+
+}  // namespace mvr::github

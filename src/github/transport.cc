@@ -1,0 +1,287 @@
+#include "github/transport.h"
+
+#include <algorithm>
+#include <deque>
+#include <list>
+#include <optional>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/text.h"
+#include "core/backoff.h"
+#include "github/pace.h"
+#include "github/url.h"
+#include "github/wire.h"
+
+namespace mvr::github {
+namespace {
+
+constexpr int kMaxRedirects = 3;
+constexpr std::size_t kMaxBody = 16U << 20U;
+// GitHub allows 900 points a minute and counts 1 for a read, 5 for a change: stay at two thirds.
+constexpr int kReadPoints = 1;
+constexpr int kChangePoints = 5;
+constexpr int kBurstPoints = 100;
+// GitHub asks for a second between changes when there are many.
+constexpr int kBurstChanges = 5;
+// Back-off when GitHub limits us and does not say for how long.
+constexpr core::BackoffPolicy kLimitBackoff{Duration{120'000}, Duration{900'000}};
+constexpr Duration kLimitJitter{5'000};
+
+struct Entry {
+  ApiRequest request;
+  Transport::Done done;
+  Instant ready_at{};  // not before, after a failure
+  Instant sent{};
+  std::uint32_t failures = 0;
+  int redirects = 0;
+
+  [[nodiscard]] bool is_read() const { return request.method == "GET"; }
+};
+
+bool is_redirect(int status) {
+  return status == 301 || status == 302 || status == 307 || status == 308;
+}
+
+std::string header(const sys::HttpResponse& response, const char* name) {
+  const auto found = response.headers.find(name);
+  return found == response.headers.end() ? std::string() : found->second;
+}
+
+sys::HttpRequest http_request(const ApiRequest& request, const Secret& token, Duration deadline) {
+  sys::HttpRequest http;
+  http.method = request.method;
+  http.url = request.url;
+  http.headers = {{"Accept", "application/vnd.github+json"},
+                  {"X-GitHub-Api-Version", "2022-11-28"}};
+  if (!request.etag.empty()) http.headers["If-None-Match"] = request.etag;
+  if (!request.body.empty()) http.headers["Content-Type"] = "application/json";
+  http.bearer = token.copy();
+  http.body = request.body;
+  http.deadline = deadline;
+  http.connect_deadline = std::min(http.connect_deadline, deadline);
+  http.max_body = kMaxBody;
+  http.max_redirects = 0;  // followed here, where the origin is checked
+  return http;
+}
+
+WallTime date_of(const sys::HttpResponse& response) {
+  return parse_http_date(header(response, "date")).value_or(sys::wall_now());
+}
+
+}  // namespace
+
+struct Transport::State {
+  State(sys::Loop& the_loop, Secret the_token, const Tuning& the_tuning)
+      : loop(the_loop),
+        token(std::move(the_token)),
+        tuning(the_tuning),
+        points(tuning.point_gap, kBurstPoints),
+        changes(tuning.change_gap, kBurstChanges) {}
+
+  void wake(Instant when);
+  void turn();
+  void refuse_long_waits(Instant now);
+  [[nodiscard]] Instant ready_at(const Entry& entry) const;
+  void start(std::list<Entry>::iterator next, Instant now);
+  void finish(Entry entry, Result<ApiReply> result);
+  void on_response(Result<sys::HttpResponse> response);
+  void on_lost(Entry entry, const Error& error);
+  void on_redirect(Entry entry, const sys::HttpResponse& response);
+  void on_refusal(Entry entry, const sys::HttpResponse& response);
+  bool try_again(Entry& entry);
+  void limit(Entry& entry, std::optional<Duration> wait);
+
+  sys::Loop& loop;
+  Secret token;
+  Tuning tuning;
+  Pace points;
+  Pace changes;
+  std::unique_ptr<sys::HttpClient> http;
+  std::list<Entry> pending;
+  std::deque<std::pair<Done, Result<ApiReply>>> finished;
+  std::optional<Entry> active;
+  Instant not_before{};
+  std::uint32_t limits_in_a_row = 0;  // without a word on how long to wait
+  unsigned stretch = 1;
+  std::optional<Instant> wakes_at;
+  // Last, so that nothing calls back into members that are gone.
+  sys::Timer timer;
+  std::unique_ptr<sys::HttpCall> call;
+};
+
+void Transport::State::wake(Instant when) {
+  if (wakes_at && *wakes_at <= when) return;
+  wakes_at = when;
+  timer = loop.call_at(when, [this] {
+    wakes_at.reset();
+    turn();
+  });
+}
+
+// Either hands out one result or starts one request. Handing out comes last in a turn: the
+// callback may destroy everything here.
+void Transport::State::turn() {
+  const Instant now = loop.now();
+  refuse_long_waits(now);
+  if (!finished.empty()) {
+    auto [done, result] = std::move(finished.front());
+    finished.pop_front();
+    wake(now);
+    done(std::move(result));
+    return;
+  }
+  if (active || pending.empty()) return;
+  auto next = pending.end();
+  Instant first = Instant::max();
+  for (auto entry = pending.begin(); entry != pending.end(); ++entry) {
+    const Instant ready = ready_at(*entry);
+    if (ready <= now) {
+      next = entry;
+      break;
+    }
+    first = std::min(first, ready);
+  }
+  if (next == pending.end()) {
+    wake(first);
+  } else {
+    start(next, now);
+  }
+}
+
+// Nobody is helped by a request that hangs for an hour: its owner is told when to come again.
+void Transport::State::refuse_long_waits(Instant now) {
+  if (not_before - now <= tuning.longest_wait) return;
+  for (Entry& entry : pending) {
+    const std::string wait = format_duration(not_before - now);
+    Error error{
+        Errc::rate_limited,
+        entry.request.about.label + ": not sent, GitHub limits our requests; next try in " + wait};
+    finished.emplace_back(std::move(entry.done), fail(std::move(error)));
+  }
+  pending.clear();
+}
+
+Instant Transport::State::ready_at(const Entry& entry) const {
+  Instant ready = std::max({entry.ready_at, not_before, points.ready_at()});
+  if (!entry.is_read()) ready = std::max(ready, changes.ready_at());
+  return ready;
+}
+
+void Transport::State::start(std::list<Entry>::iterator next, Instant now) {
+  MVR_ASSERT(!active);
+  active = std::move(*next);
+  pending.erase(next);
+  active->sent = now;
+  points.spend(now, active->is_read() ? kReadPoints : kChangePoints);
+  if (!active->is_read()) changes.spend(now, 1);
+  call =
+      http->send(http_request(active->request, token, tuning.deadline),
+                 [this](Result<sys::HttpResponse> response) { on_response(std::move(response)); });
+}
+
+void Transport::State::finish(Entry entry, Result<ApiReply> result) {
+  finished.emplace_back(std::move(entry.done), std::move(result));
+}
+
+void Transport::State::on_response(Result<sys::HttpResponse> response) {
+  MVR_ASSERT(active);
+  Entry entry = std::move(*active);
+  active.reset();
+  wake(loop.now());
+  if (!response) {
+    on_lost(std::move(entry), response.error());
+    return;
+  }
+  // Changes count against budgets of their own, which say nothing about polling.
+  const auto budget = entry.is_read() ? budget_of(response->headers) : std::nullopt;
+  if (budget) stretch = stretch_for(*budget);
+  const bool is_unchanged = response->status == 304 && !entry.request.etag.empty();
+  if (is_unchanged || (response->status >= 200 && response->status < 300)) {
+    limits_in_a_row = 0;
+    ApiReply reply{response->status, std::move(response->headers), std::move(response->body),
+                   entry.sent, date_of(*response)};
+    finish(std::move(entry), std::move(reply));
+  } else if (is_redirect(response->status)) {
+    on_redirect(std::move(entry), *response);
+  } else {
+    on_refusal(std::move(entry), *response);
+  }
+}
+
+// True: queued again, at the front among those that wait as long.
+bool Transport::State::try_again(Entry& entry) {
+  if (!entry.is_read() || entry.failures >= tuning.retries) return false;
+  ++entry.failures;
+  entry.ready_at =
+      loop.now() + core::backoff_delay(tuning.retry_backoff, entry.failures, entry.request.url);
+  pending.push_front(std::move(entry));
+  return true;
+}
+
+void Transport::State::on_lost(Entry entry, const Error& error) {
+  const bool is_passing = error.code == Errc::timed_out || error.code == Errc::unavailable;
+  if (is_passing && try_again(entry)) return;
+  Error known = with_context(error, entry.request.about.label);
+  finish(std::move(entry), fail(std::move(known)));
+}
+
+// Renamed repositories answer with the address by id, on the same host. Any other host must not
+// see the token, and has nothing to tell us.
+void Transport::State::on_redirect(Entry entry, const sys::HttpResponse& response) {
+  const std::string& label = entry.request.about.label;
+  const bool keeps_method = entry.is_read() || response.status == 307 || response.status == 308;
+  auto target = same_origin_url(entry.request.url, header(response, "location"));
+  if (!target) {
+    Error error = with_context(target.error(), label);
+    finish(std::move(entry), fail(std::move(error)));
+  } else if (!keeps_method || entry.redirects >= kMaxRedirects) {
+    Error error{Errc::protocol, label + ": HTTP " + std::to_string(response.status) +
+                                    ": too many redirects, or one that would change the method; "
+                                    "was the repository renamed?"};
+    finish(std::move(entry), fail(std::move(error)));
+  } else {
+    ++entry.redirects;
+    entry.request.url = std::move(*target);
+    pending.push_front(std::move(entry));
+  }
+}
+
+void Transport::State::on_refusal(Entry entry, const sys::HttpResponse& response) {
+  Refusal refusal = explain_refusal(response, entry.request.about, date_of(response));
+  if (refusal.error.code == Errc::unavailable && try_again(entry)) return;
+  if (refusal.error.code == Errc::rate_limited) limit(entry, refusal.wait);
+  finish(std::move(entry), fail(std::move(refusal.error)));
+}
+
+void Transport::State::limit(Entry& entry, std::optional<Duration> wait) {
+  if (!wait) wait = core::backoff_delay(kLimitBackoff, ++limits_in_a_row, entry.request.url);
+  // Spread, so that the hosts that share a token do not all come back in the same moment.
+  const auto spread = stable_hash(entry.request.about.label + entry.request.body) %
+                      static_cast<std::uint64_t>(kLimitJitter.count());
+  const Duration jitter{static_cast<Duration::rep>(spread)};
+  not_before = std::max(not_before, loop.now() + *wait + jitter);
+}
+
+Transport::Transport() = default;
+Transport::~Transport() = default;
+
+Result<std::unique_ptr<Transport>> Transport::create(sys::Loop& loop, Secret token, Tuning tuning) {
+  std::unique_ptr<Transport> made(new Transport());
+  made->state_ = std::make_unique<State>(loop, std::move(token), tuning);
+  TRY_ASSIGN(made->state_->http, sys::HttpClient::create(loop, "mvrunner/" MVR_VERSION));
+  return made;
+}
+
+void Transport::send(ApiRequest request, Done done) {
+  Entry entry;
+  entry.request = std::move(request);
+  entry.done = std::move(done);
+  state_->pending.push_back(std::move(entry));
+  state_->wake(state_->loop.now());
+}
+
+Instant Transport::not_before() const { return state_->not_before; }
+unsigned Transport::stretch() const { return state_->stretch; }
+
+}  // namespace mvr::github

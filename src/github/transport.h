@@ -1,0 +1,63 @@
+// One request to GitHub at a time, at a pace GitHub tolerates, with redirects, retries and rate
+// limits dealt with.
+//
+// Order: first come, first served among the requests that may go now. A request that waits (for
+// its retry, or the pace of changing requests) does not hold up the others.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/secret.h"
+#include "base/units.h"
+#include "github/client.h"
+#include "github/errors.h"
+#include "sys/http.h"
+#include "sys/loop.h"
+
+namespace mvr::github {
+
+struct ApiRequest {
+  std::string method = "GET";
+  std::string url;
+  std::string body;  // JSON
+  std::string etag;  // verbatim, for If-None-Match
+  CallInfo about;
+};
+
+// A 2xx answer, or 304 when the request had an etag.
+struct ApiReply {
+  int status = 0;
+  std::map<std::string, std::string> headers;
+  std::string body;
+  Instant sent{};   // when the (last) attempt left
+  WallTime date{};  // GitHub's clock, ours when the answer had no Date
+};
+
+class Transport {
+ public:
+  using Done = std::function<void(Result<ApiReply>)>;
+
+  static Result<std::unique_ptr<Transport>> create(sys::Loop& loop, Secret token, Tuning tuning);
+  ~Transport();
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  // Calls back exactly once, from the loop; the callback may destroy this object. GET is tried
+  // again on 5xx, time-outs and network errors; other methods never, since a lost answer does not
+  // say whether the request was carried out.
+  void send(ApiRequest request, Done done);
+  [[nodiscard]] Instant not_before() const;
+  // See stretch_for(); from the last answer that told.
+  [[nodiscard]] unsigned stretch() const;
+
+ private:
+  Transport();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mvr::github

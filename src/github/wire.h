@@ -1,0 +1,55 @@
+// GitHub's JSON <-> values. Pure, strict and bounded: decoders answer Err protocol (or too_large)
+// to anything that is not what GitHub documents, and ignore fields we do not use.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "core/world.h"
+#include "github/client.h"
+
+namespace mvr::github {
+
+// Ids of a page of workflow runs.
+Result<std::vector<std::int64_t>> decode_runs(std::string_view body);
+
+// The jobs of a page that wait for a runner: status "queued" exactly, no runner yet, labelled.
+// Names are made printable; a job with absurdly many or long labels is left out.
+Result<std::vector<core::JobHint>> decode_waiting_jobs(std::string_view body,
+                                                       const std::string& repository);
+
+// A page of runner records (also those of others: the caller looks at the names).
+Result<std::vector<RunnerRecord>> decode_runners(std::string_view body);
+
+// "owner/name" of the repositories on a page that can have runs: not archived, not disabled.
+Result<std::vector<std::string>> decode_repositories(std::string_view body);
+
+struct RunnerGroup {
+  std::int64_t id = 0;
+  std::string name;
+  friend bool operator==(const RunnerGroup&, const RunnerGroup&) = default;
+};
+Result<std::vector<RunnerGroup>> decode_groups(std::string_view body);
+
+struct JitRequest {
+  std::string name;
+  std::int64_t group = 1;  // 1: the default group, also of a repository
+  std::vector<std::string> labels;
+};
+std::string encode_jit_request(const JitRequest& request);
+// Err texts never hold a part of the body: it is a credential.
+Result<JitConfig> decode_jit(std::string_view body);
+
+// GitHub's own words in an error answer: message and details, printable, at most 400 bytes;
+// empty when the body is something else.
+std::string decode_error_message(std::string_view body);
+
+// "Fri, 20 Nov 2026 10:00:00 GMT", the one form HTTP senders must use.
+std::optional<WallTime> parse_http_date(std::string_view text);
+
+}  // namespace mvr::github

@@ -1,0 +1,150 @@
+#include "guest/root.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <thread>
+
+#include "base/fd.h"
+#include "guest/files.h"
+
+namespace mvr::guest {
+namespace {
+
+constexpr std::chrono::milliseconds kLookAgain{5};
+// Drives are found while their driver is loaded; the wait is for one that probes late.
+constexpr std::chrono::milliseconds kFirstDrive{200};
+constexpr std::chrono::milliseconds kOtherDrive{3000};
+
+// The scratch is thrown away with the VM, so the upper layer needs no syncs (volatile). The other
+// three are off because Docker refuses native diffs on an overlay that has them.
+constexpr const char* kOverlay = ",redirect_dir=off,index=off,metacopy=off,volatile";
+
+struct Bound {
+  const char* source;  // below the scratch
+  const char* target;
+  mode_t mode;
+};
+// An overlay cannot be the upper layer of another: engines of containers need a plain filesystem.
+constexpr std::array<Bound, 3> kBound{{{"docker", "/var/lib/docker", 0710},
+                                       {"containerd", "/var/lib/containerd", 0711},
+                                       {"tmp", "/tmp", 01777}}};
+
+std::optional<std::string> find_drive(const std::string& serial) {
+  for (const std::string& name : list_directory("/sys/block")) {
+    if (name.substr(0, 2) != "vd") continue;
+    if (read_file("/sys/block/" + name + "/serial").value_or(std::string()) == serial) {
+      return "/dev/" + name;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> wait_for_drive(const std::string& serial,
+                                          std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  auto drive = find_drive(serial);
+  while (!drive && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(kLookAgain);
+    drive = find_drive(serial);
+  }
+  return drive;
+}
+
+Result<void> mount_at(const std::string& source, const std::string& target, const char* type,
+                      unsigned long flags, const std::string& options) {
+  TRY(make_directory(target));
+  if (::mount(source.c_str(), target.c_str(), type, flags, options.c_str()) == 0) return {};
+  return fail_errno(errno, "mount " + target + " from " + source);
+}
+
+Result<void> make_with_mode(const std::string& path, mode_t mode) {
+  TRY(make_directory(path));
+  if (::chmod(path.c_str(), mode) == 0) return {};  // mkdir obeys the umask
+  return fail_errno(errno, "set the mode of " + path);
+}
+
+Result<void> mount_overlay(const std::string& lower, const std::string& scratch,
+                           const std::string& name, const std::string& target) {
+  const std::string upper = scratch + "/" + name + "-upper";
+  const std::string work = scratch + "/" + name + "-work";
+  TRY(make_directory(upper));
+  TRY(make_directory(work));
+  return mount_at("overlay", target, "overlay", 0,
+                  "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work + kOverlay);
+}
+
+// /dev, /proc and /sys go along; then the root moves onto "/" (what switch_root(8) does).
+Result<void> switch_root(const std::string& root) {
+  for (const char* name : {"/dev", "/proc", "/sys"}) {
+    const std::string target = root + name;
+    TRY(make_directory(target));
+    if (::mount(name, target.c_str(), nullptr, MS_MOVE, nullptr) != 0) {
+      return fail_errno(errno, "move " + target);
+    }
+  }
+  if (::chdir(root.c_str()) != 0 || ::mount(".", "/", nullptr, MS_MOVE, nullptr) != 0 ||
+      ::chroot(".") != 0 || ::chdir("/") != 0) {
+    return fail_errno(errno, "switch to the root of the image");
+  }
+  return {};
+}
+
+Result<Fd> open_directory(const std::string& path) {
+  Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return fail_errno(errno, "open " + path);
+  return directory;
+}
+
+// The mounts of the initramfs have no path any more once the root is switched, but their
+// descriptors have.
+std::string path_of(const Fd& directory) {
+  return "/proc/self/fd/" + std::to_string(directory.get());
+}
+
+Result<void> bind_scratch(const std::string& scratch) {
+  for (const Bound& bound : kBound) {
+    const std::string source = scratch + "/" + bound.source;
+    TRY(make_with_mode(source, bound.mode));
+    TRY(mount_at(source, bound.target, nullptr, MS_BIND, ""));
+  }
+  return {};
+}
+
+// The runner's work directory is bound too: jobs write there most.
+Result<void> mount_tools(const std::string& tools, const std::string& scratch) {
+  TRY(mount_overlay(tools, scratch, "tools", kToolsDirectory));
+  TRY(make_directory(scratch + "/work"));
+  return mount_at(scratch + "/work", std::string(kToolsDirectory) + "/_work", nullptr, MS_BIND, "");
+}
+
+}  // namespace
+
+Result<Root> enter_root() {
+  const auto base = wait_for_drive("base", kFirstDrive);
+  if (!base) return Root{};
+  const auto scratch = wait_for_drive("scratch", kOtherDrive);
+  if (!scratch) return fail(Errc::not_found, "there is a base drive but no scratch drive");
+  TRY(mount_at(*base, "/base", "ext4", MS_RDONLY | MS_NOATIME, ""));
+  TRY(mount_at(*scratch, "/scratch", "ext4", MS_NOATIME, "discard"));
+  const auto tools = find_drive("tools");
+  Fd tools_directory;
+  if (tools) {
+    TRY(mount_at(*tools, "/tools", "ext4", MS_RDONLY | MS_NOATIME, ""));
+    TRY_ASSIGN(tools_directory, open_directory("/tools"));
+  }
+  TRY_ASSIGN(const Fd scratch_directory, open_directory("/scratch"));
+  TRY(mount_overlay("/base", "/scratch", "root", "/root"));
+  TRY(switch_root("/root"));
+  TRY(bind_scratch(path_of(scratch_directory)));
+  if (tools) TRY(mount_tools(path_of(tools_directory), path_of(scratch_directory)));
+  return Root{true, tools.has_value()};
+}
+
+}  // namespace mvr::guest

@@ -1,0 +1,57 @@
+#include "guest/runner.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <optional>
+
+#include "guest/system.h"
+
+namespace mvr::guest {
+namespace {
+
+constexpr const char* kListener = "/bin/Runner.Listener";
+
+std::optional<std::string> find_runner(const User& user, const Root& root) {
+  if (root.tools) return kToolsDirectory;
+  for (const std::string& directory :
+       {std::string(kToolsDirectory), user.home + "/actions-runner", user.home}) {
+    if (::access((directory + kListener).c_str(), X_OK) == 0) return directory;
+  }
+  return std::nullopt;
+}
+
+// The listener writes its settings beside itself. What is below stays root's.
+Result<void> give_to(const User& user, const std::string& directory) {
+  for (const std::string& path : {directory, directory + "/_work"}) {
+    if (::chown(path.c_str(), user.uid, user.gid) != 0) return fail_errno(errno, "chown " + path);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& user,
+                              const Root& root) {
+  const auto directory = find_runner(user, root);
+  if (!directory) {
+    return fail(Errc::not_found,
+                "there is no runner: the VM has no tools drive and the image has no "
+                "bin/Runner.Listener in /opt/actions-runner, " +
+                    user.home + "/actions-runner or " + user.home);
+  }
+  if (root.tools) TRY(give_to(user, *directory));
+  SpawnSpec spec;
+  spec.argv = {*directory + kListener, "run"};
+  spec.env = environment(user, configure.env);
+  spec.env.emplace_back("ACTIONS_RUNNER_RETURN_JOB_RESULT_FOR_HOSTED=true");
+  spec.env.emplace_back("ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1");
+  spec.env.emplace_back("ACTIONS_RUNNER_INPUT_JITCONFIG=" +
+                        std::string(configure.jit_config.expose()));
+  spec.directory = *directory;
+  spec.user = user;
+  spec.cgroup = job_cgroup();
+  return spec;
+}
+
+}  // namespace mvr::guest

@@ -1,0 +1,16 @@
+// The actions/runner listener as a program to start.
+#pragma once
+
+#include "base/result.h"
+#include "channel/message.h"
+#include "guest/process.h"
+#include "guest/root.h"
+
+namespace mvr::guest {
+
+// The listener itself, not run.sh, which hides its exit codes. Directory: the tools drive's
+// overlay, else the image's own runner. The JIT configuration is in the environment only.
+Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& user,
+                              const Root& root);
+
+}  // namespace mvr::guest

@@ -1,0 +1,169 @@
+#include "guest/ssh.h"
+
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>  // NOLINT(modernize-deprecated-headers): gmtime_r is POSIX's
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/text.h"
+#include "guest/files.h"
+#include "guest/process.h"
+#include "guest/system.h"
+
+namespace mvr::guest {
+namespace {
+
+constexpr std::uint16_t kPort = 22;
+constexpr std::chrono::seconds kKeyGeneration{20};
+constexpr std::size_t kMaxKeys = 64;
+const std::string kDirectory = std::string(kRunDirectory) + "/ssh";
+const std::string kHostKey = kDirectory + "/host_key";
+const std::string kConfig = kDirectory + "/sshd_config";
+
+// A key file per user, and nobody else has one: no list of allowed users to keep in step.
+std::string config_text() {
+  return "HostKey " + kHostKey + "\nAuthorizedKeysFile " + kDirectory +
+         "/keys/%u\n"
+         "PasswordAuthentication no\n"
+         "KbdInteractiveAuthentication no\n"
+         "PermitRootLogin prohibit-password\n"
+         "UsePAM no\n"
+         "UseDNS no\n"
+         "PrintMotd no\n"
+         "AcceptEnv LANG LC_*\n"
+         "Subsystem sftp internal-sftp\n";
+}
+
+Result<std::string> find_program(const char* name) {
+  for (const char* directory :
+       {"/usr/sbin/", "/usr/local/sbin/", "/sbin/", "/usr/bin/", "/usr/local/bin/", "/bin/"}) {
+    const std::string path = std::string(directory) + name;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  return fail(Errc::not_found, "the image has no " + std::string(name) +
+                                   ": add the package openssh-server to its Dockerfile");
+}
+
+// "ssh-ed25519 AAAA... comment" -> without the comment
+std::string without_comment(const std::string& line) {
+  const std::size_t end = line.find_first_of(" \n", line.find(' ') + 1);
+  return line.substr(0, end);
+}
+
+// sshd also checks the time by itself, in case the agent is late. It reads the stamp in its own
+// time zone, which is UTC here; the form with a "Z" is not known to older ones.
+std::string key_line(const std::string& key, std::uint32_t lifetime_s) {
+  timeval now{};
+  ::gettimeofday(&now, nullptr);
+  const time_t end = now.tv_sec + static_cast<time_t>(lifetime_s);
+  tm parts{};
+  ::gmtime_r(&end, &parts);
+  std::array<char, 32> stamp{};
+  const std::size_t length =
+      std::strftime(stamp.data(), stamp.size(), "%Y%m%d%H%M%S", &parts);
+  return "expiry-time=\"" + std::string(stamp.data(), length) + "\" " + without_comment(key) + "\n";
+}
+
+User root_user() { return User{"root", 0, 0, {0}, "/root", "/bin/sh"}; }
+
+}  // namespace
+
+Result<void> SshAccess::prepare() {
+  TRY_ASSIGN(const std::string sshd, find_program("sshd"));
+  TRY_ASSIGN(const std::string keygen, find_program("ssh-keygen"));
+  TRY(make_directory("/run/sshd"));  // privilege separation of Debian's sshd
+  TRY(make_directory(kDirectory + "/keys"));
+  (void)::unlink(kHostKey.c_str());  // of a preparation that failed half-way
+  TRY(run_tool({keygen, "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", kHostKey},
+               kKeyGeneration));
+  TRY_ASSIGN(const std::string public_key, read_file(kHostKey + ".pub"));
+  TRY(replace_file(kConfig, config_text()));
+  host_key_ = without_comment(public_key);
+  sshd_ = sshd;
+  return {};
+}
+
+Result<void> SshAccess::listen(in_addr address) {
+  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return fail_errno(errno, "open a socket");
+  const int on = 1;
+  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_addr = address;
+  name.sin_port = htons(kPort);
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the socket interface
+  auto* generic = reinterpret_cast<sockaddr*>(&name);
+  // An image may run its own server on port 22: then any port does, as the answer names it.
+  if (::bind(socket.get(), generic, sizeof(name)) != 0) {
+    name.sin_port = 0;
+    if (::bind(socket.get(), generic, sizeof(name)) != 0) return fail_errno(errno, "bind for ssh");
+  }
+  socklen_t size = sizeof(name);
+  if (::listen(socket.get(), 16) != 0 || ::getsockname(socket.get(), generic, &size) != 0) {
+    return fail_errno(errno, "listen for ssh");
+  }
+  port_ = ntohs(name.sin_port);
+  listener_ = std::move(socket);
+  return {};
+}
+
+Result<void> SshAccess::write_keys(const std::string& user) const {
+  std::string content;
+  for (const Key& key : keys_) {
+    if (key.user == user) content += key.line;
+  }
+  return replace_file(kDirectory + "/keys/" + user, content);
+}
+
+Result<channel::KeyAuthorized> SshAccess::authorize(const channel::AuthorizeKey& request,
+                                                    std::optional<in_addr> address, Time now) {
+  if (!address) return fail(Errc::unsupported, "ssh: this VM has no network");
+  if (keys_.size() >= kMaxKeys) return fail(Errc::busy, "ssh: too many keys are valid already");
+  if (sshd_.empty()) TRY(context(prepare(), "ssh"));
+  TRY(context(load_user(request.user), "ssh"));
+  const auto shadow = read_file("/etc/shadow");
+  if (shadow) {
+    const auto unlocked = unlocked_shadow(*shadow, request.user);
+    if (unlocked) TRY(write_file("/etc/shadow", *unlocked));
+  }
+  if (!listener_) TRY(listen(*address));
+  keys_.push_back(Key{request.user, key_line(request.public_key, request.lifetime_s),
+                      now + std::chrono::seconds(request.lifetime_s)});
+  TRY(write_keys(request.user));
+  return channel::KeyAuthorized{host_key_, port_};
+}
+
+void SshAccess::expire(Time now) {
+  const auto is_over = [now](const Key& key) { return key.expires <= now; };
+  const auto ended = std::stable_partition(keys_.begin(), keys_.end(), std::not_fn(is_over));
+  const std::vector<Key> removed(ended, keys_.end());
+  keys_.erase(ended, keys_.end());
+  // A file that cannot be written keeps keys that sshd refuses by their time.
+  for (const Key& key : removed) (void)write_keys(key.user);
+  if (keys_.empty()) listener_ = Fd();
+}
+
+std::optional<SshAccess::Time> SshAccess::next_expiry() const {
+  const auto first = std::min_element(
+      keys_.begin(), keys_.end(), [](const Key& a, const Key& b) { return a.expires < b.expires; });
+  if (first == keys_.end()) return std::nullopt;
+  return first->expires;
+}
+
+void SshAccess::accept() {
+  const Fd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!client) return;  // gone again
+  SpawnSpec spec;
+  spec.argv = {sshd_, "-i", "-f", kConfig};
+  spec.user = root_user();
+  spec.env = {"TZ=UTC", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
+  // On failure the connection closes, which is all that its owner can be told.
+  (void)spawn(spec, Stdio{client.get(), client.get(), -1});
+}
+
+}  // namespace mvr::guest

@@ -1,0 +1,15 @@
+// Every freed block is overwritten, so that the JIT configuration does not stay behind in the
+// agent's heap in one of the copies which decoding and the child's environment need.
+#include <malloc.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+void operator delete(void* block) noexcept {
+  if (block == nullptr) return;
+  explicit_bzero(block, malloc_usable_size(block));
+  std::free(block);  // NOLINT(cppcoreguidelines-no-malloc): this is the allocator
+}
+
+void operator delete(void* block, std::size_t /*size*/) noexcept { operator delete(block); }

@@ -1,0 +1,98 @@
+#include "guest/words.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+
+namespace mvr::guest {
+namespace {
+
+Result<in_addr> parse_address(std::string_view word, std::string_view text) {
+  in_addr address{};
+  if (::inet_pton(AF_INET, std::string(text).c_str(), &address) == 1) return address;
+  return fail(Errc::invalid,
+              "kernel command line: " + std::string(word) + " must be an IPv4 address");
+}
+
+Result<void> parse_ip(std::string_view value, NetworkWords& network) {
+  const std::size_t slash = value.find('/');
+  const bool has_prefix = slash != std::string_view::npos;
+  const auto prefix = parse_u64(has_prefix ? value.substr(slash + 1) : std::string_view());
+  if (!prefix || *prefix == 0 || *prefix > 31) {
+    return fail(Errc::invalid, "kernel command line: mvr.ip must end with a prefix from /1 to /31");
+  }
+  network.prefix = static_cast<unsigned>(*prefix);
+  TRY_ASSIGN(network.address, parse_address("mvr.ip", value.substr(0, slash)));
+  return {};
+}
+
+bool is_name(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r";
+  const std::size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
+}
+
+}  // namespace
+
+Result<BootWords> parse_command_line(std::string_view line) {
+  BootWords words;
+  NetworkWords network;
+  bool has_ip = false;
+  bool needs_ip = false;
+  const std::size_t end = line.find_last_not_of('\n');
+  for (const std::string_view word : split(line.substr(0, end + 1), ' ')) {
+    if (word.substr(0, 4) != "mvr.") continue;
+    const std::size_t equals = std::min(word.find('='), word.size() - 1);
+    const std::string_view name = word.substr(0, equals);
+    const std::string_view value = word.substr(equals + 1);
+    if (name == "mvr.hostname" && is_plain_name(value, 63)) {
+      words.hostname = value;
+    } else if (name == "mvr.ip") {
+      TRY(parse_ip(value, network));
+      has_ip = true;
+    } else if (name == "mvr.gw") {
+      TRY_ASSIGN(network.gateway, parse_address(name, value));
+      needs_ip = true;
+    } else if (name == "mvr.dns") {
+      TRY(parse_address(name, value));
+      network.dns = value;
+      needs_ip = true;
+    } else {
+      return fail(Errc::invalid, "kernel command line: bad word '" + printable(word, 80) + "'");
+    }
+  }
+  if (needs_ip && !has_ip) {
+    return fail(Errc::invalid, "kernel command line: mvr.gw and mvr.dns need mvr.ip");
+  }
+  if (has_ip) words.network = network;
+  return words;
+}
+
+std::map<std::string, std::string> parse_environment(std::string_view text) {
+  std::map<std::string, std::string> variables;
+  constexpr std::string_view kExport = "export ";
+  for (const std::string_view raw : split(text, '\n')) {
+    std::string_view line = trimmed(raw);
+    if (line.substr(0, kExport.size()) == kExport) line = trimmed(line.substr(kExport.size()));
+    const std::size_t equals = line.find('=');
+    if (equals == std::string_view::npos || !is_name(line.substr(0, equals))) continue;
+    std::string_view value = line.substr(equals + 1);
+    const bool quoted = value.size() >= 2 && value.front() == value.back() &&
+                        (value.front() == '"' || value.front() == '\'');
+    if (quoted) value = value.substr(1, value.size() - 2);
+    if (value.find('\0') != std::string_view::npos) continue;
+    variables[std::string(line.substr(0, equals))] = value;
+  }
+  return variables;
+}
+
+}  // namespace mvr::guest

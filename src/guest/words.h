@@ -1,0 +1,36 @@
+// What the host says on the kernel command line, and the image in /etc/environment (pure).
+#pragma once
+
+#include <netinet/in.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace mvr::guest {
+
+struct NetworkWords {
+  in_addr address{};
+  unsigned prefix = 0;
+  std::optional<in_addr> gateway;
+  std::string dns;  // dotted; empty: no resolver
+};
+
+struct BootWords {
+  std::string hostname = "mvrunner";
+  std::optional<NetworkWords> network;
+};
+
+// Reads mvr.hostname=, mvr.ip=<address>/<prefix>, mvr.gw= and mvr.dns=; other words belong to
+// the kernel. Err for a bad value, a word of ours that is unknown, and mvr.gw or mvr.dns
+// without mvr.ip.
+Result<BootWords> parse_command_line(std::string_view line);
+
+// NAME=value lines as pam_env reads them: comments, blank lines, "export " and quotes around the
+// value are understood, other lines are skipped.
+std::map<std::string, std::string> parse_environment(std::string_view text);
+
+}  // namespace mvr::guest

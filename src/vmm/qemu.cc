@@ -1,0 +1,154 @@
+#include "vmm/qemu.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/text.h"
+#include "sys/files.h"
+#include "sys/unix_socket.h"
+#include "vmm/qmp.h"
+
+namespace mvr::vmm {
+namespace {
+
+constexpr Bytes kTranslationCache = mib(128);  // tb-size
+constexpr Bytes kOwnMemory = mib(150);         // heap, stacks, binaries, page cache slack
+
+// The console as QEMU will append to it. Ours: the VMM's user needs no right to it.
+Result<Fd> create_console(const std::string& path) {
+  Fd file(
+      ::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file) return fail_errno(errno, "create the console " + path);
+  return file;
+}
+
+// No file of the VMM needs to grow beyond its largest disk. It is the console's bound while no
+// daemon looks after it.
+std::uint64_t file_size_limit(const MachineSpec& spec) {
+  std::uint64_t limit = spec.console_limit.value;
+  for (const Drive& drive : spec.drives) {
+    struct stat info {};
+    if (drive.read_only || ::stat(drive.path.c_str(), &info) != 0) continue;
+    limit = std::max(limit, static_cast<std::uint64_t>(info.st_size));
+  }
+  return limit;
+}
+
+// The group that /dev/kvm is open to; a VM's own user is in no group otherwise.
+std::vector<gid_t> kvm_groups(const MachineSpec& spec) {
+  struct stat info {};
+  if (spec.accel != Accel::kvm || ::stat("/dev/kvm", &info) != 0 || info.st_gid == 0) return {};
+  return {info.st_gid};
+}
+
+Result<void> check(const MachineSpec& spec) {
+  if (spec.vcpus == 0) return fail(Errc::invalid, "a machine without a CPU");
+  if (spec.memory < mib(64)) {
+    return fail(Errc::invalid, format_bytes(spec.memory) + " of memory: a guest needs 64MiB");
+  }
+  for (const std::string& path : {spec.kernel, spec.initramfs}) {
+    if (!sys::exists(path)) return fail(Errc::not_found, path + " does not exist");
+  }
+  for (const Drive& drive : spec.drives) {
+    if (!sys::exists(drive.path)) {
+      return fail(Errc::not_found, "drive " + drive.serial + ": " + drive.path + " does not exist");
+    }
+  }
+  return {};
+}
+
+class Qemu final : public Backend {
+ public:
+  Qemu(std::string binary, std::string version)
+      : binary_(std::move(binary)), version_(std::move(version)) {}
+
+  [[nodiscard]] std::string_view name() const override { return "qemu"; }
+  [[nodiscard]] std::string version() const override { return version_; }
+  [[nodiscard]] ChannelStyle channel_style() const override { return ChannelStyle::connect; }
+  [[nodiscard]] Bytes overhead(Accel accel) const override {
+    return accel == Accel::tcg ? kOwnMemory + kTranslationCache : kOwnMemory;
+  }
+
+  Result<sys::Process> launch(const MachineSpec& spec) override {
+    auto process = start(spec);
+    if (!process) discard_files(spec);
+    return context(std::move(process), "launch VM " + spec.name);
+  }
+
+  Result<std::unique_ptr<Monitor>> attach(sys::Loop& loop,
+                                          const std::string& monitor_socket) override {
+    return attach_qmp(loop, monitor_socket);
+  }
+
+ private:
+  Result<sys::Process> start(const MachineSpec& spec) {
+    TRY(check(spec));
+    if (spec.accel == Accel::tcg && tsc_khz_ == 0) tsc_khz_ = measure_tsc_khz();
+    // Listening before QEMU runs: whoever connects early waits in the backlog.
+    TRY_ASSIGN(const Fd agent, sys::listen_unix(spec.agent_socket, 0600));
+    TRY_ASSIGN(const Fd monitor, sys::listen_unix(spec.monitor_socket, 0600));
+    TRY_ASSIGN(const Fd console, create_console(spec.console));
+
+    const QemuFds fds;
+    sys::SpawnOptions options;
+    options.argv = qemu_arguments(spec, binary_, fds, tsc_khz_);
+    options.fds = {{agent.get(), fds.agent},
+                   {monitor.get(), fds.monitor},
+                   {console.get(), fds.console},
+                   {console.get(), STDERR_FILENO}};  // why it did not start
+    if (spec.tap_fd >= 0) options.fds.push_back({spec.tap_fd, fds.tap});
+    int number = fds.console;
+    for (const int kept : spec.keep_open) options.fds.push_back({kept, ++number});
+    if (spec.uid != 0) {
+      options.uid = spec.uid;
+      options.gid = spec.uid;
+      options.groups = kvm_groups(spec);
+    }
+    options.cgroup_fd = spec.cgroup_fd;
+    options.file_size_limit = file_size_limit(spec);
+    return sys::Process::spawn(options);
+  }
+
+  // Best effort: the caller removes the directory, and the reason to tell is the first one.
+  static void discard_files(const MachineSpec& spec) {
+    for (const std::string& path : {spec.agent_socket, spec.monitor_socket, spec.console}) {
+      (void)sys::remove_file(path);
+    }
+  }
+
+  std::string binary_;
+  std::string version_;
+  std::uint64_t tsc_khz_ = 0;  // measured at the first launch that needs it
+};
+
+// Debian 12 has 7.2, Ubuntu 22.04 has 6.2: the oldest that these arguments were made for.
+Result<void> check_version(const std::string& version) {
+  const auto parts = split(version, '.');
+  const std::uint64_t major = parse_u64(parts.at(0)).value_or(0);
+  const std::uint64_t minor = parse_u64(parts.at(1)).value_or(0);
+  if (major > 6 || (major == 6 && minor >= 2)) return {};
+  return fail(Errc::unsupported, "QEMU " + version + " is too old: 6.2 or newer is needed");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_qemu(const std::string& binary) {
+#if defined(__x86_64__)
+  auto output = sys::run_ok({.argv = {binary, "--version"}, .limit = Duration(10'000)});
+  if (!output && output.error().code == Errc::not_found) {
+    return fail(Errc::not_found, binary + " is not installed: apt-get install qemu-system-x86");
+  }
+  TRY_ASSIGN(const std::string text, context(std::move(output), binary + " --version"));
+  TRY_ASSIGN(std::string version, context(parse_qemu_version(text), binary));
+  TRY(check_version(version));
+  return std::make_unique<Qemu>(binary, std::move(version));
+#else
+  return fail(Errc::unsupported, binary + ": only x86-64 hosts are supported");
+#endif
+}
+
+}  // namespace mvr::vmm

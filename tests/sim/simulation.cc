@@ -1,0 +1,289 @@
+#include "simulation.h"
+
+#include <algorithm>
+#include <sstream>
+#include <utility>
+
+namespace mvr::sim {
+namespace {
+
+constexpr std::size_t kLogged = 50;
+constexpr Duration kSecond{1'000};
+constexpr Duration kMinute{60'000};
+
+const std::vector<std::string>& scopes() {
+  static const std::vector<std::string> kScopes{"octo/app", "acme"};
+  return kScopes;
+}
+
+core::Profile profile(std::string name, core::Resources size, std::uint32_t max) {
+  core::Profile made;
+  made.name = std::move(name);
+  made.labels = {made.name};
+  made.size = size;
+  made.max = max;
+  made.boot_timeout = kMinute;
+  made.listen_timeout = 3 * kMinute;
+  made.job_timeout = 10 * kMinute;
+  return made;
+}
+
+core::Config make_config() {
+  core::Config config;
+  config.host.id = "sim";
+  config.network.subnet = "10.90.0.0/24";
+  config.instance = "mvr";
+  config.profiles = {profile("small", {gib(1), 1, gib(4)}, 0),
+                     profile("large", {gib(4), 2, gib(16)}, 2),
+                     profile("huge", {gib(64), 32, gib(16)}, 0)};
+  core::Scope repository;
+  repository.owner = "octo";
+  repository.repository = "app";
+  repository.max = 4;
+  core::Scope organisation;
+  organisation.kind = core::ScopeKind::organization;
+  organisation.owner = "acme";
+  config.github.scopes = {repository, organisation};
+  return config;
+}
+
+core::Capacity full_capacity() { return core::Capacity{gib(9), 8, gib(100), 7}; }
+
+bool is_within(const core::Capacity& used, const core::Capacity& all) {
+  return used.memory <= all.memory && used.vcpus <= all.vcpus && used.disk <= all.disk &&
+         used.vms <= all.vms;
+}
+
+}  // namespace
+
+Simulation::Simulation(std::uint64_t seed)
+    : seed_(seed), config_(make_config()), stage_(seed), github_(stage_), host_(stage_, github_) {
+  stage_.deliver = [this](const core::Event& event) { deliver(event); };
+  stage_.violation = [this](const char* what) { violation(what); };
+  world_.seed = seed;
+  deliver(core::CapacityMeasured{full_capacity()});
+  for (const std::string& scope : scopes()) poll(scope);
+}
+
+std::string Simulation::run(std::uint32_t ticks) {
+  while (tick_ < ticks && failure_.empty()) {
+    world_happens();
+    tick();
+  }
+  if (failure_.empty()) settle();
+  return failure_;
+}
+
+void Simulation::tick() {
+  ++tick_;
+  advance();
+  stage_.run_due();
+  github_.assign();
+  plan_and_perform();
+  check_world();
+}
+
+// To the next thing that happens, or to the planned wake-up: nothing else would wake the daemon.
+void Simulation::advance() {
+  Instant next = stage_.now + kMinute;
+  if (wake_at_) next = std::min(next, *wake_at_);
+  if (const auto due = stage_.next_due()) next = std::min(next, *due);
+  if (stage_.fault(50)) next += stage_.rng.between(0, 3'000);  // the host is slow
+  stage_.now = std::max(stage_.now, next);
+}
+
+void Simulation::poll(const std::string& scope) {
+  const Duration lag = stage_.faults ? stage_.rng.between(0, 8'000) : Duration::zero();
+  const core::DemandSeen seen{scope, stage_.now, github_.listing(scope, lag), {}};
+  const bool fails = stage_.faults && (is_discovery_down_ || stage_.fault(50));
+  // Answers may overtake each other, and come twice.
+  stage_.after(stage_.rng.between(100, 4'000), [this, seen, fails] {
+    if (fails) {
+      const Error error{Errc::unavailable, "simulated outage"};
+      return deliver(core::DiscoveryFailed{seen.scope, error, stage_.now + 10 * kSecond});
+    }
+    deliver(seen);
+  });
+  stage_.after(stage_.rng.between(2'000, 12'000), [this, scope] { poll(scope); });
+}
+
+void Simulation::world_happens() {
+  Prng& rng = stage_.rng;
+  if (rng.below(12) == 0 && github_.queued() < 30) {
+    const bool is_long = stage_.fault(30);
+    const Duration length = is_long ? 11 * kMinute : rng.between(1'000, 90'000);
+    const std::uint64_t kind = rng.below(20);
+    const char* name = kind == 0 ? "huge" : kind < 6 ? "large" : "small";
+    github_.add_job(scopes()[rng.below(scopes().size())], name, length);
+  }
+  if (stage_.fault(10)) github_.lose_job();
+  if (stage_.fault(15)) host_.add_command();
+  if (stage_.fault(4)) host_.cancel_command();
+  if (stage_.fault(5)) deliver(core::DrainChanged{!world_.draining});
+  if (world_.draining && stage_.fault(30)) deliver(core::DrainChanged{false});
+  if (stage_.fault(4)) is_discovery_down_ = !is_discovery_down_;
+  if (is_discovery_down_ && stage_.fault(20)) is_discovery_down_ = false;
+  if (stage_.fault(5)) deliver(core::ImageMissing{"large", rng.below(2) == 0 ? "not built" : ""});
+  if (stage_.fault(5)) {
+    core::Capacity capacity = full_capacity();
+    if (rng.below(2) == 0) capacity = core::Capacity{gib(5), 4, gib(60), 4};
+    deliver(core::CapacityMeasured{capacity});
+  }
+  if (stage_.fault(100)) host_.disturb(world_);
+  if (stage_.fault(4)) restart_daemon();
+  if (stage_.fault(20)) deliver(core::VmExited{900, "of no VM"});
+}
+
+void Simulation::restart_daemon() {
+  note("daemon restarts", std::nullopt, {});
+  const std::vector<core::Leftover> leftovers = host_.crash_daemon(world_);
+  const core::Capacity capacity = world_.capacity;
+  world_ = core::World{};
+  world_.seed = stage_.rng.next();
+  world_.capacity = capacity;
+  const core::SurveyPlan plan = core::survey(leftovers, stage_.now);
+  for (const core::Vm& vm : plan.adopt) deliver(core::Adopted{vm});
+  host_.recover(plan);
+}
+
+bool Simulation::is_served() const {
+  return github_.queued() == 0 && host_.commands() == 0 && world_.vms.empty() &&
+         host_.machines() == 0;
+}
+
+// Faults off: what is queued must be served, and all must be given back, within a bound.
+void Simulation::settle() {
+  note("faults off", std::nullopt, {});
+  stage_.faults = false;
+  is_discovery_down_ = false;
+  github_.drop_jobs("huge");
+  deliver(core::DrainChanged{false});
+  deliver(core::ImageMissing{"large", ""});
+  deliver(core::CapacityMeasured{full_capacity()});
+  const Instant limit = stage_.now + 180 * kMinute;
+  while (failure_.empty() && !is_served()) {
+    if (stage_.now > limit) return violation("demand was not served, or a VM not given back");
+    tick();
+  }
+  // What is left at GitHub are registrations whose answer was lost: the sweep's work.
+  github_.sweep({});
+  if (failure_.empty() && github_.runners() > 0) violation("a runner stays registered");
+}
+
+void Simulation::plan_and_perform() {
+  const core::Plan plan = core::plan(config_, world_, stage_.now);
+  check_plan(plan);
+  for (const core::Action& action : plan.actions) {
+    check_action(action);
+    deliver(core::Dispatched{action});
+    note(core::action_name(action), core::slot_of(action), {});
+  }
+  if (!core::plan(config_, world_, stage_.now).actions.empty()) {
+    violation("planning again adds actions");
+  }
+  for (const core::Action& action : plan.actions) host_.perform(action);
+  wake_at_ = plan.wake_at;
+}
+
+void Simulation::check_plan(const core::Plan& plan) {
+  if (plan.actions.size() > core::kMaxActions) violation("too many actions");
+  if (!plan.wake_at || *plan.wake_at <= stage_.now) violation("wake_at is not in the future");
+  std::set<core::Slot> slots;
+  bool launches = false;
+  core::Capacity used = core::used(world_);
+  for (const core::Action& action : plan.actions) {
+    if (!slots.insert(core::slot_of(action)).second) violation("two actions on one VM");
+    const auto* launch = std::get_if<core::Launch>(&action);
+    if (launch == nullptr) continue;
+    launches = true;
+    used.memory += launch->size.memory;
+    used.vcpus += launch->size.vcpus;
+    used.disk += launch->size.disk;
+    ++used.vms;
+  }
+  if (launches && world_.draining) violation("a launch while draining");
+  if (launches && !is_within(used, world_.capacity)) violation("the capacity is exceeded");
+}
+
+void Simulation::check_action(const core::Action& action) {
+  const auto vm = world_.vms.find(core::slot_of(action));
+  if (const auto* launch = std::get_if<core::Launch>(&action)) {
+    ++launches_;
+    if (vm != world_.vms.end()) violation("a launch into a used slot");
+    if (launch->slot >= world_.capacity.vms) violation("a slot beyond the limit");
+    if (!vm_names_.insert(launch->vm).second) violation("a VM name is used twice");
+    return;
+  }
+  if (vm == world_.vms.end()) return violation("an action on no VM");
+  if (vm->second.phase != core::Phase::running) return;
+  const auto* stop = std::get_if<core::Stop>(&action);
+  const Duration limit = config_.profiles.front().job_timeout;
+  const bool is_late = stage_.now - vm->second.since >= limit;
+  if (stop == nullptr || stop->cause != core::EndCause::job_timeout || !is_late) {
+    violation("a running VM is touched");
+  }
+}
+
+void Simulation::check_world() {
+  std::set<std::string> runners;
+  std::map<std::string, std::uint32_t> of_profile;
+  std::map<std::string, std::uint32_t> of_scope;
+  for (const auto& [slot, vm] : world_.vms) {
+    if (slot != vm.slot) violation("a record is under another slot");
+    if (vm.runner && !runners.insert(vm.runner->name).second) violation("two VMs have one runner");
+    const bool is_over = vm.phase == core::Phase::ending || vm.phase == core::Phase::removing;
+    if (is_over != (vm.cause != core::EndCause::none)) violation("an end without a cause");
+    if (vm.removed) continue;
+    ++of_profile[vm.profile];
+    ++of_scope[vm.scope];
+  }
+  for (const core::Profile& each : config_.profiles) {
+    if (each.max > 0 && of_profile[each.name] > each.max) violation("over the profile's limit");
+  }
+  for (const core::Scope& each : config_.github.scopes) {
+    if (each.max > 0 && of_scope[each.id()] > each.max) violation("over the scope's limit");
+  }
+}
+
+void Simulation::deliver(const core::Event& event) {
+  std::string ignored = core::observe(world_, event, stage_.now);
+  note(core::event_name(event), core::slot_of(event), std::move(ignored));
+  const bool is_action = std::holds_alternative<core::Dispatched>(event);
+  // Some come twice.
+  if (!is_action && stage_.fault(20)) (void)core::observe(world_, event, stage_.now);
+}
+
+void Simulation::note(std::string_view what, std::optional<core::Slot> slot, std::string ignored) {
+  if (what == "dispatched") return;  // the action is noted
+  log_.push_back(LogLine{tick_, stage_.now, what, slot, std::move(ignored)});
+  if (log_.size() > kLogged) log_.pop_front();
+}
+
+void Simulation::violation(std::string what) {
+  if (failure_.empty()) failure_ = std::move(what);
+}
+
+std::string Simulation::report() const {
+  std::ostringstream out;
+  out << "seed " << seed_ << ", tick " << tick_ << ": " << failure_ << "\n";
+  for (const LogLine& line : log_) {
+    out << "  " << line.tick << "  " << line.at.time_since_epoch().count() << "  " << line.what;
+    if (line.slot) out << " slot " << *line.slot;
+    if (!line.ignored.empty()) out << " (" << line.ignored << ")";
+    out << "\n";
+  }
+  for (const auto& [slot, vm] : world_.vms) {
+    out << "  vm " << slot << " " << vm.name << " " << core::phase_name(vm.phase) << " since "
+        << vm.since.time_since_epoch().count() << " cause " << core::cause_name(vm.cause)
+        << (vm.removed ? " removed" : "") << (vm.runner ? " runner" : "") << "\n";
+  }
+  out << "  queued " << github_.queued() << ", commands " << host_.commands() << ", machines "
+      << host_.machines() << "\n";
+  for (const core::Wait& wait : core::plan(config_, world_, stage_.now).waits) {
+    out << "  wait " << wait.scope << " " << wait.profile << " " << wait.jobs << " "
+        << core::reason_text(wait.reason, stage_.now) << "\n";
+  }
+  return out.str();
+}
+
+}  // namespace mvr::sim

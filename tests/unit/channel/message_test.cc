@@ -1,0 +1,131 @@
+// Every message survives a round trip, and looks on the wire as documented.
+#include "channel/message.h"
+
+#include "catch.h"
+
+namespace mvr::channel {
+namespace {
+
+const std::string kKey =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+
+std::string body(const std::string& record) {
+  REQUIRE(record.size() > 2);
+  REQUIRE(record.front() == '\x1e');
+  REQUIRE(record.back() == '\n');
+  REQUIRE(record.find('\n') == record.size() - 1);
+  return record.substr(1, record.size() - 2);
+}
+
+template <class Message>
+Message to_agent_and_back(Message message) {
+  const auto decoded = decode_to_agent(body(encode(ToAgent(std::move(message)))));
+  INFO((decoded ? std::string() : decoded.error().what));
+  REQUIRE(decoded);
+  REQUIRE(std::holds_alternative<Message>(*decoded));
+  auto copy = decode_to_agent(body(encode(*decoded)));
+  REQUIRE(copy);
+  return std::move(std::get<Message>(*copy));
+}
+
+template <class Message>
+Message from_agent_and_back(const Message& message) {
+  const auto decoded = decode_from_agent(body(encode(FromAgent(message))));
+  INFO((decoded ? std::string() : decoded.error().what));
+  REQUIRE(decoded);
+  REQUIRE(std::holds_alternative<Message>(*decoded));
+  return std::get<Message>(*decoded);
+}
+
+TEST_CASE("configure with a command survives a round trip") {
+  Configure sent;
+  sent.hostname = "small-ab2cd3";
+  sent.user = "runner";
+  sent.env = {{"A", "1"}, {"PATH", "/bin:\"quoted\"\nline"}};
+  sent.workdir = "/srv/work";
+  sent.argv = {"/bin/sh", "-c", "", "echo \x1e"};
+  sent.wall_ms = 1'795'000'000'123;
+  const auto got = to_agent_and_back(std::move(sent));
+  CHECK(got.hostname == "small-ab2cd3");
+  CHECK(got.user == "runner");
+  CHECK(got.env.at("PATH") == "/bin:\"quoted\"\nline");
+  CHECK(got.env.size() == 2);
+  CHECK(got.workdir == "/srv/work");
+  CHECK(got.argv == std::vector<std::string>{"/bin/sh", "-c", "", "echo \x1e"});
+  CHECK(got.jit_config.empty());
+  CHECK(got.wall_ms == 1'795'000'000'123);
+}
+
+TEST_CASE("configure with a JIT configuration survives a round trip") {
+  Configure sent;
+  sent.hostname = "vm";
+  sent.user = "runner";
+  sent.jit_config = Secret("c2VjcmV0");
+  const auto got = to_agent_and_back(std::move(sent));
+  CHECK(got.jit_config.expose() == "c2VjcmV0");
+  CHECK(got.argv.empty());
+}
+
+TEST_CASE("sync and shutdown survive a round trip") {
+  to_agent_and_back(Sync{});
+  CHECK(to_agent_and_back(Shutdown{4'294'967'295}).grace_ms == 4'294'967'295);
+}
+
+TEST_CASE("a key with a comment survives a round trip") {
+  const auto got = to_agent_and_back(AuthorizeKey{"root", kKey + " me@host", 60});
+  CHECK(got.user == "root");
+  CHECK(got.public_key == kKey + " me@host");
+  CHECK(got.lifetime_s == 60);
+}
+
+TEST_CASE("input carries any bytes") {
+  std::string all;
+  for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
+  const auto got = to_agent_and_back(Input{all, true});
+  CHECK(got.data == all);
+  CHECK(got.end);
+}
+
+TEST_CASE("hello survives a round trip") {
+  const auto got = from_agent_and_back(Hello{"0.1.0", "6.1.0-56-cloud-amd64", 1500});
+  CHECK(got.agent_version == "0.1.0");
+  CHECK(got.kernel == "6.1.0-56-cloud-amd64");
+  CHECK(got.boot_ms == 1500);
+}
+
+TEST_CASE("every runner state survives a round trip") {
+  for (const auto state :
+       {RunnerState::idle, RunnerState::starting, RunnerState::listening, RunnerState::running}) {
+    CHECK(from_agent_and_back(State{state, "build", "", std::nullopt}).runner == state);
+  }
+  const auto got = from_agent_and_back(State{RunnerState::exited, "build", "Succeeded", 100});
+  CHECK(got.runner == RunnerState::exited);
+  CHECK(got.job == "build");
+  CHECK(got.result == "Succeeded");
+  CHECK(got.exit_code == 100);
+}
+
+TEST_CASE("output carries any bytes up to one chunk and fits a record") {
+  const std::string chunk(kMaxChunk, '\xff');
+  CHECK(from_agent_and_back(Output{2, chunk}).data == chunk);
+  CHECK(encode(FromAgent(Output{2, chunk})).size() < kMaxRecord);
+}
+
+TEST_CASE("the answers to a request survive a round trip") {
+  CHECK(from_agent_and_back(KeyAuthorized{kKey, 65535}).host_key == kKey);
+  CHECK(from_agent_and_back(Failed{"no such user"}).what == "no such user");
+}
+
+TEST_CASE("a job name that is not UTF-8 is encoded with replacement characters") {
+  const auto got = from_agent_and_back(State{RunnerState::running, "a\xff", "", std::nullopt});
+  CHECK(got.job == "a\xef\xbf\xbd");
+}
+
+TEST_CASE("the wire form is the documented one") {
+  CHECK(encode(ToAgent(Sync{})) == "\x1e{\"type\":\"sync\",\"v\":1}\n");
+  CHECK(encode(FromAgent(State{})) ==
+        "\x1e{\"job\":\"\",\"result\":\"\",\"runner\":\"idle\",\"type\":\"state\",\"v\":1}\n");
+}
+
+}  // namespace
+}  // namespace mvr::channel
