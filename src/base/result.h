@@ -69,15 +69,17 @@ Result<T> context(Result<T> result, std::string_view text) {
 #define MVR_CONCAT_(a, b) a##b
 #define MVR_CONCAT(a, b) MVR_CONCAT_(a, b)
 
-// TRY(expr): returns the error of a Result, drops its value.
-#define TRY(expr)                                                               \
-  do {                                                                          \
-    auto mvr_try_result = (expr);                                               \
-    if (!mvr_try_result) return ::mvr::fail(std::move(mvr_try_result).error()); \
+// TRY(expr): returns the error of a Result, drops its value. (The names carry a counter, so that a
+// lambda inside the expression may use the macros too.)
+#define TRY(expr) TRY_(expr, MVR_CONCAT(mvr_try_, __COUNTER__))
+#define TRY_(expr, name)                                    \
+  do {                                                      \
+    auto name = (expr);                                     \
+    if (!name) return ::mvr::fail(std::move(name).error()); \
   } while (false)
 
 // TRY_ASSIGN(decl, expr): decl = value of the Result, or returns its error.
-#define TRY_ASSIGN(decl, expr) TRY_ASSIGN_(decl, expr, MVR_CONCAT(mvr_result_, __LINE__))
+#define TRY_ASSIGN(decl, expr) TRY_ASSIGN_(decl, expr, MVR_CONCAT(mvr_result_, __COUNTER__))
 #define TRY_ASSIGN_(decl, expr, name)                     \
   auto name = (expr);                                     \
   if (!name) return ::mvr::fail(std::move(name).error()); \

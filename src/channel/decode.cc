@@ -31,8 +31,8 @@ bool is_printable(std::string_view text) { return printable(text, text.size()) =
 
 bool is_user_name(std::string_view name) {
   const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
   };
   return !name.empty() && name.size() <= 32 && name.front() != '-' && name.front() != '.' &&
          std::all_of(name.begin(), name.end(), allowed);
@@ -49,11 +49,13 @@ bool is_variable_name(std::string_view name) {
 // "<type> <base64>", and a comment where one is allowed: the text ends up in authorized_keys of
 // the guest or known_hosts of the host.
 bool is_key_line(std::string_view line, bool comment_allowed) {
-  constexpr std::array<std::string_view, 7> kTypes{
-      "ssh-ed25519",         "ssh-rsa",
-      "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
-      "ecdsa-sha2-nistp521", "sk-ssh-ed25519@openssh.com",
-      "sk-ecdsa-sha2-nistp256@openssh.com"};
+  constexpr std::array<std::string_view, 7> kTypes{"ssh-ed25519",
+                                                   "ssh-rsa",
+                                                   "ecdsa-sha2-nistp256",
+                                                   "ecdsa-sha2-nistp384",
+                                                   "ecdsa-sha2-nistp521",
+                                                   "sk-ssh-ed25519@openssh.com",
+                                                   "sk-ecdsa-sha2-nistp256@openssh.com"};
   const auto fields = split(line, ' ');
   if (fields.size() < 2 || (fields.size() > 2 && !comment_allowed)) return false;
   const bool known = std::find(kTypes.begin(), kTypes.end(), fields[0]) != kTypes.end();
@@ -243,8 +245,7 @@ Result<Output> read_output(Reader& in) {
 }
 
 Result<KeyAuthorized> read_key_authorized(Reader& in) {
-  KeyAuthorized message{in.text("host_key", kMaxKey),
-                        in.integer<std::uint16_t>("port", 1, 65535)};
+  KeyAuthorized message{in.text("host_key", kMaxKey), in.integer<std::uint16_t>("port", 1, 65535)};
   in.require(is_key_line(message.host_key, false), "host_key", "must be one OpenSSH key");
   return in.finish(std::move(message));
 }
@@ -262,8 +263,8 @@ Result<json> parse_object(std::string_view text) {
   bool good = true;
   std::array<std::set<std::string>, kMaxDepth + 1> names;
   const auto watch = [&](int depth, json::parse_event_t event, json& value) {
-    const bool opens = event == json::parse_event_t::object_start ||
-                       event == json::parse_event_t::array_start;
+    const bool opens =
+        event == json::parse_event_t::object_start || event == json::parse_event_t::array_start;
     if (opens && depth >= kMaxDepth) good = false;
     if (!good) return false;
     const auto level = static_cast<std::size_t>(depth);
@@ -274,7 +275,8 @@ Result<json> parse_object(std::string_view text) {
     return good;
   };
   json value = json::parse(text.begin(), text.end(), watch, false);
-  if (!good || !value.is_object()) return fail(Errc::protocol, "channel: not a JSON object of ours");
+  if (!good || !value.is_object())
+    return fail(Errc::protocol, "channel: not a JSON object of ours");
   return value;
 }
 

@@ -27,14 +27,13 @@ core::Scope read_organization(Section& section) {
 }
 
 core::Scope read_scope(Section& section) {
-  constexpr std::string_view kExpected = "`repository: owner/name` or `organization: name`";
   const bool is_repository = section.has("repository");
   const bool is_organization = section.has("organization");
   if (is_repository && is_organization) {
-    section.add("organization", "a scope is one of " + std::string(kExpected));
+    section.add("organization", "a scope is a repository or an organization, not both");
   }
   if (!is_repository && !is_organization) {
-    section.add("neither of " + std::string(kExpected) + " is given");
+    section.add("neither `repository: owner/name` nor `organization: name` is given");
   }
   for (const std::string_view key : {"repositories", "runner_group"}) {
     if (section.has(key) && is_repository) {

@@ -30,6 +30,7 @@ class Section {
     report_.add(node_->mark, path_,
                 std::string(kind_name(node_->kind)) + " is not a mapping of keys to values");
     node_ = nullptr;
+    is_broken_ = true;
   }
 
   template <class T, class Allowed>
@@ -71,8 +72,10 @@ class Section {
     return Section(find(key), field(key), report_);
   }
 
-  // A problem of the section as a whole.
+  // A problem of the section as a whole. Nothing is added to one that is no mapping: what it lacks
+  // follows from that.
   void add(std::string message) {
+    if (is_broken_) return;
     report_.add(node_ == nullptr ? Mark{} : node_->mark, path_, std::move(message));
   }
 
@@ -82,6 +85,7 @@ class Section {
 
   // A problem at the value of `key`, or at the section when the key is absent.
   void add(std::string_view key, std::string message) {
+    if (is_broken_) return;
     report_.add(mark(key), field(key), std::move(message));
   }
 
@@ -121,6 +125,7 @@ class Section {
   std::string path_;
   Report& report_;
   std::vector<std::string_view> known_;
+  bool is_broken_ = false;
 };
 
 }  // namespace mvr::config

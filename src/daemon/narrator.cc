@@ -158,6 +158,8 @@ history::FinishedJob Narrator::finished(const core::Vm& vm) {
   job.cause = std::string(core::cause_name(vm.cause));
   job.cause_text = vm.cause_text;
   job.exit_code = vm.exit_code;
+  job.host = config_.host.id;
+  job.size = vm.size;
   job.ended = sys::wall_now();
   if (const auto it = times_.find(vm.name); it != times_.end()) {
     job.created = it->second.created;

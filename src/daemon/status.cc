@@ -88,4 +88,23 @@ json status_json(const core::Config& config, const core::World& world, const cor
           {"draining", world.draining}};
 }
 
+json finished_json(const history::FinishedJob& job) {
+  const auto time = [](const std::optional<WallTime>& value) {
+    return value ? json(format_iso8601(*value)) : json("");
+  };
+  json out = {{"vm", job.vm},
+              {"profile", job.profile},
+              {"scope", job.scope},
+              {"job", job.job},
+              {"result", job.result},
+              {"cause", job.cause},
+              {"cause_text", job.cause_text},
+              {"created", time(job.created)},
+              {"listening", time(job.listening)},
+              {"started", time(job.started)},
+              {"ended", time(job.ended)}};
+  if (job.exit_code) out["exit_code"] = *job.exit_code;
+  return out;
+}
+
 }  // namespace mvr::daemon

@@ -27,13 +27,13 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kPortWait{10};
-constexpr milliseconds kHostPoll{100};    // while the host is away, should SIGIO be missed
-constexpr seconds kLateOutput{2};         // of children that outlive the job
-constexpr seconds kShutdownWait{30};      // after the job
-constexpr seconds kDeadline{2};           // for processes that were killed
-constexpr seconds kLastWords{5};          // for a failure to reach the host
-constexpr seconds kGoodbye{1};            // for the rest to reach the host
-constexpr milliseconds kHostReads{100};   // the VMM's turn between our write and the reset
+constexpr milliseconds kHostPoll{100};   // while the host is away, should SIGIO be missed
+constexpr seconds kLateOutput{2};        // of children that outlive the job
+constexpr seconds kShutdownWait{30};     // after the job
+constexpr seconds kDeadline{2};          // for processes that were killed
+constexpr seconds kLastWords{5};         // for a failure to reach the host
+constexpr seconds kGoodbye{1};           // for the rest to reach the host
+constexpr milliseconds kHostReads{100};  // the VMM's turn between our write and the reset
 constexpr std::size_t kBackedUp = Outbox::kMaxBytes / 4;
 
 Result<Fd> make_signals() {
@@ -133,9 +133,12 @@ void Agent::leave(milliseconds limit) {
 // up by a daemon that does not read, so its oldest output goes.
 bool Agent::is_backed_up() const { return is_command_ && outbox_.size() > kBackedUp; }
 
+// Somebody with a valid key may be looking at what the job left.
+bool Agent::must_stay() const { return !shutting_down_ && ssh_.next_expiry().has_value(); }
+
 int Agent::wait_milliseconds() const {
   std::optional<Clock::time_point> due = ssh_.next_expiry();
-  for (const auto& other : {kill_at_, finish_at_, leave_at_}) {
+  for (const auto& other : {kill_at_, finish_at_, must_stay() ? std::nullopt : leave_at_}) {
     if (other && (!due || *other < *due)) due = other;
   }
   const auto limit = port_.is_connected() ? milliseconds::max() : milliseconds(kHostPoll);
@@ -157,7 +160,10 @@ void Agent::wait_and_handle() {
       {job_ ? job_->input() : -1, POLLOUT, 0},
       {ssh_.listener(), POLLIN, 0},
   }};
-  if (::poll(entries.data(), entries.size(), wait_milliseconds()) <= 0) return;
+  const int ready = ::poll(entries.data(), entries.size(), wait_milliseconds());
+  // What the host sent before it left can still be read.
+  if (!port_.is_connected()) handle_port();
+  if (ready <= 0) return;
   if (entries[2].revents != 0) forward(1, job_->read_output());
   if (entries[3].revents != 0) forward(2, job_->read_error());
   if (entries[4].revents != 0) job_->write_input();
@@ -204,8 +210,7 @@ void Agent::handle_due() {
     kill_at_.reset();
     leave_at_ = now + kDeadline;
   }
-  // Somebody with a valid key may be looking at what the job left.
-  if (leave_at_ && *leave_at_ <= now && (shutting_down_ || !ssh_.next_expiry())) leave(kGoodbye);
+  if (leave_at_ && *leave_at_ <= now && !must_stay()) leave(kGoodbye);
 }
 
 void Agent::forward(int stream, std::string bytes) {
@@ -255,8 +260,7 @@ Result<void> Agent::start(channel::Configure& message) {
   }
   if (!job) return fail(std::move(job).error());
   job_ = std::move(*job);
-  state_.runner =
-      is_command_ ? channel::RunnerState::running : channel::RunnerState::starting;
+  state_.runner = is_command_ ? channel::RunnerState::running : channel::RunnerState::starting;
   return {};
 }
 
@@ -269,7 +273,8 @@ void Agent::handle(const channel::Shutdown& message) {
   shutting_down_ = true;
   if (!job_) leave(kGoodbye);
   kill_at_ = Clock::now() + milliseconds(message.grace_ms);
-  if (message.grace_ms > 0) job_->interrupt();
+  // The listener tells its workers itself, and expects them to live on for a while.
+  if (message.grace_ms > 0) job_->interrupt(is_command_);
 }
 
 void Agent::handle(const channel::AuthorizeKey& message) {

@@ -57,6 +57,7 @@ class Agent {
   void send(const channel::FromAgent& message) { outbox_.push(message); }
   void flush();
   [[nodiscard]] bool is_backed_up() const;
+  [[nodiscard]] bool must_stay() const;
   // Lets the host take what waits, then restarts the machine.
   [[noreturn]] void leave(std::chrono::milliseconds limit);
 

@@ -5,10 +5,11 @@
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <time.h>  // NOLINT(modernize-deprecated-headers): clock_gettime is POSIX's
 #include <unistd.h>
 
 #include <cerrno>
+
+#include <time.h>  // NOLINT(modernize-deprecated-headers): clock_gettime is POSIX's
 
 #include "base/fd.h"
 #include "guest/files.h"

@@ -30,8 +30,7 @@ Result<Job> Job::start(const SpawnSpec& spec, bool with_input) {
   TRY_ASSIGN(Pipe error, make_pipe());
   TRY(set_nonblocking(output.read));
   TRY(set_nonblocking(error.read));
-  TRY_ASSIGN(job.pid_,
-             spawn(spec, Stdio{input.read.get(), output.write.get(), error.write.get()}));
+  TRY_ASSIGN(job.pid_, spawn(spec, Stdio{input.read.get(), output.write.get(), error.write.get()}));
   job.output_ = std::move(output.read);
   job.error_ = std::move(error.read);
   return job;
@@ -68,8 +67,8 @@ void Job::write_input() {
   if (pending_.empty() && input_ends_) input_ = Fd();
 }
 
-void Job::interrupt() const {
-  if (!exit_code_) ::kill(pid_, SIGINT);
+void Job::interrupt(bool with_children) const {
+  if (!exit_code_) ::kill(with_children ? -pid_ : pid_, SIGINT);
 }
 
 void Job::kill() const {

@@ -34,8 +34,8 @@ class Job {
   void reaped(int wait_status) { exit_code_ = exit_code(wait_status); }
   [[nodiscard]] std::optional<int> result() const { return exit_code_; }
   [[nodiscard]] bool has_open_output() const { return output_ || error_; }
-  // SIGINT to the program alone, which tells its own children; SIGKILL to its whole session.
-  void interrupt() const;
+  // SIGINT, to the program alone or with its children; SIGKILL always to all.
+  void interrupt(bool with_children) const;
   void kill() const;
 
  private:

@@ -75,8 +75,9 @@ Result<void> wait_for_interface() {
   const auto deadline = std::chrono::steady_clock::now() + kInterface;
   while (::if_nametoindex(kName) == 0) {
     if (std::chrono::steady_clock::now() >= deadline) {
-      return fail(Errc::not_found, "there is mvr.ip but no network device: does the kernel have "
-                                   "virtio_net?");
+      return fail(Errc::not_found,
+                  "there is mvr.ip but no network device: does the kernel have "
+                  "virtio_net?");
     }
     std::this_thread::sleep_for(kLookAgain);
   }

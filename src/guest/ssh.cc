@@ -2,12 +2,13 @@
 
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>  // NOLINT(modernize-deprecated-headers): gmtime_r is POSIX's
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+
+#include <time.h>  // NOLINT(modernize-deprecated-headers): gmtime_r is POSIX's
 
 #include "base/text.h"
 #include "guest/files.h"
@@ -63,8 +64,7 @@ std::string key_line(const std::string& key, std::uint32_t lifetime_s) {
   tm parts{};
   ::gmtime_r(&end, &parts);
   std::array<char, 32> stamp{};
-  const std::size_t length =
-      std::strftime(stamp.data(), stamp.size(), "%Y%m%d%H%M%S", &parts);
+  const std::size_t length = std::strftime(stamp.data(), stamp.size(), "%Y%m%d%H%M%S", &parts);
   return "expiry-time=\"" + std::string(stamp.data(), length) + "\" " + without_comment(key) + "\n";
 }
 

@@ -53,8 +53,7 @@ constexpr std::array<std::pair<const char*, const char*>, 8> kSettings{
 Result<void> mount_all() {
   for (const Mount& mount : kMounts) {
     auto made = make_directory(mount.target);
-    if (made &&
-        ::mount(mount.type, mount.target, mount.type, mount.flags, mount.options) != 0) {
+    if (made && ::mount(mount.type, mount.target, mount.type, mount.flags, mount.options) != 0) {
       made = fail_errno(errno, std::string("mount ") + mount.target);
     }
     if (!made && mount.required) return made;
@@ -62,7 +61,7 @@ Result<void> mount_all() {
   return {};
 }
 
-std::string enable_all(const std::string& controllers) {
+std::string enable_all(std::string_view controllers) {
   std::string line;
   for (const std::string_view name : split(controllers.substr(0, controllers.find('\n')), ' ')) {
     if (!name.empty()) line += "+" + std::string(name) + " ";
@@ -87,7 +86,9 @@ Result<void> set_up_cgroups() {
 
 Result<void> set_up_system() {
   TRY(mount_all());
-  for (const auto& [target, path] : kLinks) (void)::symlink(target, path);  // may be there
+  for (const auto& [target, path] : kLinks) {
+    if (::symlink(target, path) != 0 && errno != EEXIST) return fail_errno(errno, path);
+  }
   for (const auto& [name, value] : kSettings) {
     (void)write_file(std::string("/proc/sys/") + name, value);  // a kernel may lack some
   }
@@ -115,7 +116,7 @@ Result<void> set_hostname(const std::string& name) {
 void step_clock(std::int64_t wall_ms) {
   timeval now{};
   ::gettimeofday(&now, nullptr);
-  const std::int64_t ours = static_cast<std::int64_t>(now.tv_sec) * 1000 + now.tv_usec / 1000;
+  const std::int64_t ours = std::int64_t{now.tv_sec} * 1000 + now.tv_usec / 1000;
   if (wall_ms <= 0 || std::llabs(wall_ms - ours) <= 1000) return;
   const timeval wanted{wall_ms / 1000, (wall_ms % 1000) * 1000};
   ::settimeofday(&wanted, nullptr);

@@ -25,8 +25,8 @@ Result<std::optional<User>> find_user(std::string_view passwd, std::string_view 
     const auto uid = fields.size() == 7 ? parse_id(fields[2]) : std::nullopt;
     const auto gid = fields.size() == 7 ? parse_id(fields[3]) : std::nullopt;
     if (!uid || !gid || fields[5].substr(0, 1) != "/") {
-      return fail(Errc::invalid, "/etc/passwd of the image: the line of '" + std::string(name) +
-                                     "' is malformed");
+      return fail(Errc::invalid,
+                  "/etc/passwd of the image: the line of '" + std::string(name) + "' is malformed");
     }
     const std::string_view shell = fields[6].empty() ? std::string_view("/bin/sh") : fields[6];
     return User{std::string(name), *uid, *gid, {}, std::string(fields[5]), std::string(shell)};

@@ -1,10 +1,10 @@
 // Every freed block is overwritten, so that the JIT configuration does not stay behind in the
 // agent's heap in one of the copies which decoding and the child's environment need.
-#include <malloc.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <new>
+
+#include <malloc.h>
 
 void operator delete(void* block) noexcept {
   if (block == nullptr) return;

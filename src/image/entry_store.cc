@@ -106,9 +106,12 @@ Error EntryStore::missing(const std::string& name) const {
 Result<Manifest> EntryStore::find(const std::string& name) const {
   TRY(check_entry_name(name, kind_.noun));
   const std::string path = directory(name) + "/" + kManifest;
-  // A replacement may happen between two system calls; the second look sees the new entry.
-  if (!sys::exists(data_path(name)) && !sys::exists(data_path(name))) return fail(missing(name));
   auto text = sys::read_file(path, kMaxManifest);
+  // A replacement may remove the old entry in the middle of a look-up; the next one finds the new.
+  for (int attempt = 1; !text && text.error().code == Errc::not_found; ++attempt) {
+    if (attempt == kAttempts) return fail(missing(name));
+    text = sys::read_file(path, kMaxManifest);
+  }
   if (!text) return fail(std::move(text).error());
   auto manifest = parse_manifest(*text);
   if (!manifest) return fail(with_context(std::move(manifest).error(), path));
@@ -131,13 +134,16 @@ Result<std::vector<Manifest>> EntryStore::list() const {
 
 Result<Fd> EntryStore::pin(const std::string& name) const {
   TRY(check_entry_name(name, kind_.noun));
+  bool is_there = false;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     auto lock = lock_existing(data_path(name), LOCK_SH);
     if (lock) return lock;
-    if (lock.error().code == Errc::not_found) return fail(missing(name));
-    // Busy: this very file is being removed or was replaced; the next look finds its successor.
-    if (lock.error().code != Errc::busy) return lock;
+    const Errc code = lock.error().code;
+    if (code != Errc::busy && code != Errc::not_found) return lock;
+    // This very file is being removed or was replaced; the next look finds its successor.
+    is_there = is_there || code == Errc::busy;
   }
+  if (!is_there) return fail(missing(name));
   return fail(Errc::busy, kind_.noun + " \"" + name + "\" is being replaced or removed: try again");
 }
 

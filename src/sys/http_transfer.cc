@@ -29,6 +29,15 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
+// libcurl refuses other schemes as well, but with the code it has for a server that answers with
+// something else than HTTP.
+Result<void> check_url(const std::string& url) {
+  const std::string start = ascii_lower(url.substr(0, 8));
+  const bool is_http = start.rfind("http://", 0) == 0 || start == "https://";
+  if (is_http && url.find('\0') == std::string::npos) return {};
+  return fail(Errc::invalid, "'" + url_to_show(url) + "' is not an http or https URL");
+}
+
 Errc code_of_curl(CURLcode code) {
   switch (static_cast<int>(code)) {
     case CURLE_OPERATION_TIMEDOUT:
@@ -76,7 +85,7 @@ Result<std::unique_ptr<HttpTransfer>> HttpTransfer::create(HttpRequest request,
   std::unique_ptr<HttpTransfer> transfer(new HttpTransfer(std::move(request)));
   if (!transfer->easy_) return fail(Errc::io, "libcurl gave no handle");
   if (!is_token(transfer->request_.method)) return fail(Errc::invalid, "bad HTTP method");
-  if (transfer->request_.url.find('\0') != std::string::npos) return fail(Errc::invalid, "bad URL");
+  TRY(check_url(transfer->request_.url));
   TRY(transfer->add_headers());
   if (!transfer->set_options(user_agent)) {
     return fail(Errc::unsupported, "this libcurl refuses an option: 7.85 or later is needed");

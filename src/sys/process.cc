@@ -1,7 +1,6 @@
 #include "sys/process.h"
 
 #include <poll.h>
-#include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +17,12 @@
 
 namespace mvr::sys {
 namespace {
+
+// Raw calls: the <sys/pidfd.h> of glibc 2.36 declares them without C linkage.
+int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0U)); }
+bool send_signal(const Fd& pidfd, int number) {
+  return ::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0U) == 0;
+}
 
 // Whether the process has ended, waiting up to `limit_ms` for it.
 Result<bool> has_ended(const Fd& pidfd, int limit_ms) {
@@ -40,7 +45,7 @@ Result<Process> Process::adopt(pid_t pid, std::uint64_t start_time) {
   const std::string what = "adopt process " + std::to_string(pid);
   if (pid <= 0) return fail(Errc::invalid, what + ": not a process id");
   Process process;
-  process.pidfd_ = Fd(::pidfd_open(pid, 0));
+  process.pidfd_ = Fd(open_pidfd(pid));
   if (!process.pidfd_) return fail_errno(errno, what);
   // Read after the open: from here on the number cannot come to mean another process unseen.
   const auto found = process_start_time(pid);
@@ -55,7 +60,7 @@ Result<Process> Process::adopt(pid_t pid, std::uint64_t start_time) {
 
 Result<void> Process::signal(int number) const {
   if (!pidfd_) return fail(Errc::invalid, "send a signal: no process");
-  if (exit_ || ::pidfd_send_signal(pidfd_.get(), number, nullptr, 0) == 0) return {};
+  if (exit_ || send_signal(pidfd_, number)) return {};
   if (errno == ESRCH) return {};
   return fail_errno(
       errno, "send signal " + std::to_string(number) + " to process " + std::to_string(pid_));

@@ -65,18 +65,24 @@ class ProbeBoot {
     auto process = backend.launch(spec_);
     if (!process) return process.error().what;
     process_ = std::move(*process);
-    TRY_ASSIGN(socket_, sys::connect_unix(spec_.agent_socket));
-    TRY(sys::set_nonblocking(socket_, true));
     TRY_ASSIGN(process_watch_,
                loop_.watch(process_.pidfd(), EPOLLIN, [this](std::uint32_t) { on_exit(); }));
-    TRY_ASSIGN(socket_watch_,
-               loop_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { receive(); }));
+    // Refused when the process has ended already: its end tells why.
+    if (auto socket = sys::connect_unix(spec_.agent_socket)) TRY(listen_to(std::move(*socket)));
     const sys::Timer timer = loop_.call_at(loop_.now() + deadline_, [this] { on_deadline(); });
     while (!outcome_) TRY(loop_.run_once());
     return *outcome_;
   }
 
  private:
+  Result<void> listen_to(Fd socket) {
+    socket_ = std::move(socket);
+    TRY(sys::set_nonblocking(socket_, true));
+    TRY_ASSIGN(socket_watch_,
+               loop_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { receive(); }));
+    return {};
+  }
+
   void decide(std::string why) {
     if (!outcome_) outcome_ = std::move(why);
   }

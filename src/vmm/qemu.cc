@@ -138,7 +138,10 @@ Result<void> check_version(const std::string& version) {
 
 Result<std::unique_ptr<Backend>> make_qemu(const std::string& binary) {
 #if defined(__x86_64__)
-  auto output = sys::run_ok({.argv = {binary, "--version"}, .limit = Duration(10'000)});
+  sys::RunOptions options;
+  options.argv = {binary, "--version"};
+  options.limit = Duration(10'000);
+  auto output = sys::run_ok(options);
   if (!output && output.error().code == Errc::not_found) {
     return fail(Errc::not_found, binary + " is not installed: apt-get install qemu-system-x86");
   }

@@ -131,14 +131,11 @@ class QmpMonitor final : public Monitor {
     if (event.name == "SHUTDOWN" && reason_.empty()) reason_ = event.reason;
   }
 
-  // The commands are shorter than any socket buffer: a peer that does not read them all is not
-  // one that would obey.
+  // Best effort. The commands are shorter than any socket buffer: a peer that does not take them
+  // has ended, and its last events may still be there to read.
   void say(std::string line) {
-    if (!watch_) return;
     line += "\r\n";
-    const ssize_t sent =
-        ::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent != static_cast<ssize_t>(line.size())) stop();
+    (void)::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }
 
   void stop() {

@@ -23,7 +23,10 @@ test('a fault answers the given number of times and then is over', async () => {
   });
   const answers = [];
   for (let call = 0; call < 3; call++) answers.push(await github.api('GET', kRuns));
-  assert.deepEqual(answers.map((answer) => answer.status), [429, 429, 200]);
+  assert.deepEqual(
+    answers.map((answer) => answer.status),
+    [429, 429, 200],
+  );
   assert.equal(answers[0].headers.get('retry-after'), '7');
 });
 
@@ -70,8 +73,16 @@ const kBadRequests = [
   ['a run id that is no number', 'GET', `${kRuns}/latest/jobs`],
   ['a JIT request without a group', 'POST', { name: 'a', labels: ['x'] }],
   ['a JIT request without labels', 'POST', { name: 'a', runner_group_id: 1, labels: [] }],
-  ['a JIT request with a textual group', 'POST', { name: 'a', runner_group_id: '1', labels: ['x'] }],
-  ['a JIT request with an unknown field', 'POST', { name: 'a', runner_group_id: 1, labels: ['x'], os: 'l' }],
+  [
+    'a JIT request with a textual group',
+    'POST',
+    { name: 'a', runner_group_id: '1', labels: ['x'] },
+  ],
+  [
+    'a JIT request with an unknown field',
+    'POST',
+    { name: 'a', runner_group_id: 1, labels: ['x'], os: 'l' },
+  ],
 ];
 for (const [what, method, detail] of kBadRequests) {
   test(`the validator refuses ${what}`, async () => {

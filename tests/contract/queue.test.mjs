@@ -9,7 +9,8 @@ async function listening(github, scope, fields) {
   return { id: body.runner.id, session: opened.body.session };
 }
 
-const take = (github, { session }, wait = 0) => github.runner('GET', `/session/${session}/job?wait=${wait}`);
+const take = (github, { session }, wait = 0) =>
+  github.runner('GET', `/session/${session}/job?wait=${wait}`);
 
 async function withRepository() {
   const github = await startStandIn();
@@ -65,7 +66,7 @@ test('a runner of one repository does not take jobs of another', async () => {
   assert.equal((await take(github, runner)).status, 204);
 });
 
-test('an organisation runner takes private jobs, and public ones only where its group allows', async () => {
+test('an organisation runner takes public jobs only where its group allows', async () => {
   const github = await withRepository();
   await github.control('POST', '/repos', { repo: 'acme/open', private: false });
   await github.addJob({ repo: 'acme/open' });
@@ -102,7 +103,10 @@ test('a busy runner cannot be deleted, and its record goes with its job', async 
   assert.deepEqual([busy.body.status, busy.body.busy], ['online', true]);
   assert.equal((await github.api('DELETE', path)).status, 422);
   const jobs = await github.api('GET', `/repos/acme/widgets/actions/runs/${run_id}/jobs`);
-  assert.deepEqual([jobs.body.jobs[0].status, jobs.body.jobs[0].runner_id], ['in_progress', runner.id]);
+  assert.deepEqual(
+    [jobs.body.jobs[0].status, jobs.body.jobs[0].runner_id],
+    ['in_progress', runner.id],
+  );
 
   await github.runner('POST', `/session/${runner.session}/log`, 'hello\n');
   await github.runner('POST', `/session/${runner.session}/complete`, { result: 'Failed' });

@@ -15,8 +15,14 @@ async function withRepository() {
 test('a queued job is found by listing queued runs and their jobs', async () => {
   const github = await withRepository();
   const { job_id, run_id } = await github.addJob({ name: 'build', labels: ['MV-Small'] });
-  const runs = await github.api('GET', `${kRuns}?status=queued&per_page=100&exclude_pull_requests=true`);
-  assert.deepEqual(runs.body.workflow_runs.map((run) => run.id), [run_id]);
+  const runs = await github.api(
+    'GET',
+    `${kRuns}?status=queued&per_page=100&exclude_pull_requests=true`,
+  );
+  assert.deepEqual(
+    runs.body.workflow_runs.map((run) => run.id),
+    [run_id],
+  );
   const jobs = await github.api('GET', `${kRuns}/${run_id}/jobs?filter=latest&per_page=100`);
   const [job] = jobs.body.jobs;
   assert.equal(job.id, job_id);
@@ -73,7 +79,9 @@ test('pages are linked and hold every job once', async () => {
   let next = `${github.url}/api/v3${kRuns}/${run_id}/jobs?per_page=3`;
   let pages = 0;
   for (; next; pages++) {
-    const { body, headers } = await github.api('GET', next.slice(github.url.length), { prefix: '' });
+    const { body, headers } = await github.api('GET', next.slice(github.url.length), {
+      prefix: '',
+    });
     assert.equal(body.total_count, 7);
     for (const job of body.jobs) ids.add(job.id);
     next = /<([^>]+)>; rel="next"/.exec(headers.get('link') ?? '')?.[1];
@@ -88,12 +96,16 @@ test('an unchanged listing answers 304 and costs nothing', async () => {
   const first = await github.api('GET', `${kRuns}?status=queued`);
   const etag = first.headers.get('etag');
   assert.match(etag, /^W\/"[0-9a-f]+"$/);
-  const again = await github.api('GET', `${kRuns}?status=queued`, { headers: { 'if-none-match': etag } });
+  const again = await github.api('GET', `${kRuns}?status=queued`, {
+    headers: { 'if-none-match': etag },
+  });
   assert.equal(again.status, 304);
   assert.equal(again.body, undefined);
   assert.equal(again.headers.get('x-ratelimit-used'), first.headers.get('x-ratelimit-used'));
   await github.addJob();
-  const changed = await github.api('GET', `${kRuns}?status=queued`, { headers: { 'if-none-match': etag } });
+  const changed = await github.api('GET', `${kRuns}?status=queued`, {
+    headers: { 'if-none-match': etag },
+  });
   assert.equal(changed.status, 200);
   const { requests } = await github.control('GET', '/state');
   assert.deepEqual(requests['GET /repos/{owner}/{repo}/actions/runs'], { 200: 2, 304: 1 });
@@ -115,7 +127,10 @@ test('a runner is made offline, listed, found by name and deleted', async () => 
   assert.equal(made.body.runner.os, 'unknown');
   const { id } = made.body.runner;
   const byName = await github.api('GET', `${kRunners}?name=mv-a-1&per_page=100`);
-  assert.deepEqual(byName.body.runners.map((runner) => runner.id), [id]);
+  assert.deepEqual(
+    byName.body.runners.map((runner) => runner.id),
+    [id],
+  );
   assert.equal((await github.api('GET', `${kRunners}?name=other`)).body.total_count, 0);
   assert.equal((await github.api('GET', `${kRunners}/${id}`)).body.name, 'mv-a-1');
   assert.equal((await github.api('DELETE', `${kRunners}/${id}`)).status, 204);
@@ -168,10 +183,16 @@ test('an organisation lists its repositories, groups and runners', async () => {
   const github = await withRepository();
   await github.control('POST', '/repos', { repo: 'acme/site', private: false });
   const repos = await github.api('GET', '/orgs/acme/repos?type=all&sort=pushed&per_page=100');
-  assert.deepEqual(repos.body.map((repo) => repo.full_name), ['acme/widgets', 'acme/site']);
+  assert.deepEqual(
+    repos.body.map((repo) => repo.full_name),
+    ['acme/widgets', 'acme/site'],
+  );
   const { id } = await github.control('POST', '/groups', { org: 'acme', name: 'fast' });
   const groups = await github.api('GET', '/orgs/acme/actions/runner-groups?per_page=100');
-  assert.deepEqual(groups.body.runner_groups.map((group) => group.name), ['Default', 'fast']);
+  assert.deepEqual(
+    groups.body.runner_groups.map((group) => group.name),
+    ['Default', 'fast'],
+  );
   const made = await github.jit('orgs/acme', { runner_group_id: id });
   assert.equal(made.body.runner.runner_group_id, id);
   assert.equal((await github.api('GET', '/orgs/acme/actions/runners')).body.total_count, 1);
@@ -218,9 +239,16 @@ test('a used-up rate limit answers 403 with the time of its reset', async () => 
   const github = await withRepository();
   await github.control('POST', '/tokens', { token: 'ghp_poor', limit: 2, reset_in_s: 30 });
   const used = [];
-  for (let call = 0; call < 3; call++) used.push(await github.api('GET', kRuns, { token: 'ghp_poor' }));
-  assert.deepEqual(used.map((answer) => answer.status), [200, 200, 403]);
-  assert.deepEqual(used.map((answer) => answer.headers.get('x-ratelimit-remaining')), ['1', '0', '0']);
+  for (let call = 0; call < 3; call++)
+    used.push(await github.api('GET', kRuns, { token: 'ghp_poor' }));
+  assert.deepEqual(
+    used.map((answer) => answer.status),
+    [200, 200, 403],
+  );
+  assert.deepEqual(
+    used.map((answer) => answer.headers.get('x-ratelimit-remaining')),
+    ['1', '0', '0'],
+  );
   const wait = Number(used[2].headers.get('x-ratelimit-reset')) - Date.now() / 1000;
   assert.ok(wait > 20 && wait <= 31, `${wait}`);
   assert.match(used[2].body.message, /^API rate limit exceeded/);

@@ -76,8 +76,14 @@ test('a job runs its steps, streams its log and ends with result 100', async (t)
   patterns.forEach((pattern, index) => assert.match(lines[index], pattern));
   assert.ok(existsSync(join(runner.root, '_work/widgets/widgets/made')));
   const logs = readdirSync(join(runner.root, '_diag'));
-  assert.ok(logs.some((name) => /^Runner_\d{8}-\d{6}-utc\.log$/.test(name)), logs);
-  assert.ok(logs.some((name) => /^Worker_\d{8}-\d{6}-utc\.log$/.test(name)), logs);
+  assert.ok(
+    logs.some((name) => /^Runner_\d{8}-\d{6}-utc\.log$/.test(name)),
+    logs,
+  );
+  assert.ok(
+    logs.some((name) => /^Worker_\d{8}-\d{6}-utc\.log$/.test(name)),
+    logs,
+  );
 });
 
 test('a failing step fails the job and the rest is skipped', async (t) => {
@@ -114,7 +120,10 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
     const github = await withRepository();
     const { job_id } = await github.addJob({ steps: [{ run: 'echo started; sleep 300' }] });
     const runner = await startRunner(t, github, kHosted);
-    await waitFor(async () => (await github.job(job_id)).log.includes('started'), 'the first output');
+    await waitFor(
+      async () => (await github.job(job_id)).log.includes('started'),
+      'the first output',
+    );
     runner.child.kill(signal);
     assert.equal(await runner.closed, 103);
     const job = await github.job(job_id);

@@ -52,7 +52,11 @@ class StandIn {
       body: body && JSON.stringify(body),
     });
     const text = await answer.text();
-    return { status: answer.status, headers: answer.headers, body: text ? JSON.parse(text) : undefined };
+    return {
+      status: answer.status,
+      headers: answer.headers,
+      body: text ? JSON.parse(text) : undefined,
+    };
   }
 
   async control(method, path, body) {
@@ -113,7 +117,7 @@ export function readJit(encoded) {
   };
 }
 
-export async function waitFor(check, what, limitMs = 20_000) {
+export async function waitFor(check, what, limitMs = 120_000) {
   const deadline = Date.now() + limitMs;
   for (;;) {
     const value = await check();

@@ -110,8 +110,10 @@ void FakeHost::request_jit(const core::RequestJit& action) {
 }
 
 void FakeHost::claim(core::Slot slot) {
-  if (machines_.at(slot).guest != Guest::idle)
+  const Machine& claimed = machines_.at(slot);
+  if (claimed.alive && claimed.guest != Guest::idle) {
     stage_.violation("claim of a guest that is not idle");
+  }
   if (stage_.fault(15)) {
     return answer(slot, stage_.rng.between(10, 500), [this, slot](Machine&) {
       stage_.deliver(core::ClaimFailed{slot, kBroken});

@@ -109,7 +109,7 @@ void Simulation::poll(const std::string& scope) {
 
 void Simulation::world_happens() {
   Prng& rng = stage_.rng;
-  if (rng.below(12) == 0 && github_.queued() < 30) {
+  if (rng.below(12) == 0 && github_.queued() < 12) {
     const bool is_long = stage_.fault(30);
     const Duration length = is_long ? 11 * kMinute : rng.between(1'000, 90'000);
     const std::uint64_t kind = rng.below(20);
@@ -117,6 +117,7 @@ void Simulation::world_happens() {
     github_.add_job(scopes()[rng.below(scopes().size())], name, length);
   }
   if (stage_.fault(10)) github_.lose_job();
+  if (stage_.fault(10)) github_.drop_jobs("huge");  // their authors give up
   if (stage_.fault(15)) host_.add_command();
   if (stage_.fault(4)) host_.cancel_command();
   if (stage_.fault(5)) deliver(core::DrainChanged{!world_.draining});

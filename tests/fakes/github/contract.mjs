@@ -36,7 +36,8 @@ export class Contract {
     const operation = this.operation(route);
     if (!operation) return this.record('request', request, ['GitHub has no such operation']);
     const type = (request.headers['content-type'] ?? '').split(';')[0];
-    const texts = request.body === undefined || type === 'application/json' ? [] : ['not application/json'];
+    const texts =
+      request.body === undefined || type === 'application/json' ? [] : ['not application/json'];
     const result = this.api.validator.validateRequest(request, operation);
     return this.record('request', request, [...texts, ...(result.errors ?? []).map(describe)]);
   }

@@ -49,7 +49,8 @@ function patchJob(call) {
   const { status, conclusion = null, runner_name: name } = call.body;
   if (name) job.runner = { id: 9_999, name, group: 1 };
   if (status === 'completed') call.world.finish(job, conclusion ?? 'success');
-  else if (status) Object.assign(job, { status, started: status === 'in_progress' ? Date.now() : null });
+  else if (status)
+    Object.assign(job, { status, started: status === 'in_progress' ? Date.now() : null });
   call.world.touch(job.run);
   call.world.assign();
   return { status: 200, body: jobState(call.world, job) };
@@ -161,7 +162,8 @@ export class Faults {
   }
 
   take(name, requestLine) {
-    const fits = (fault) => (fault.route ? fault.route === name : new RegExp(fault.match).test(requestLine));
+    const fits = (fault) =>
+      fault.route ? fault.route === name : new RegExp(fault.match).test(requestLine);
     const fault = this.list.find(fits);
     if (fault?.count && --fault.left <= 0) this.list.splice(this.list.indexOf(fault), 1);
     return fault;

@@ -84,7 +84,9 @@ function listRuns(call) {
   const matches = (run) => {
     if (!wanted) return true;
     const status = call.world.runStatus(run);
-    return kRunStates.includes(wanted) ? status === wanted : call.world.runConclusion(run) === wanted;
+    return kRunStates.includes(wanted)
+      ? status === wanted
+      : call.world.runConclusion(run) === wanted;
   };
   const runs = [...call.world.runs.values()]
     .filter((run) => run.repository === repository && matches(run))
@@ -158,11 +160,15 @@ function generateJit(call) {
   }
   const runner = call.world.addRunner(scope, { name, labels, group });
   const encoded = jitBlob(call.origin, runner, folder);
-  return { status: 201, body: { runner: runnerJson(call.world, runner), encoded_jit_config: encoded } };
+  return {
+    status: 201,
+    body: { runner: runnerJson(call.world, runner), encoded_jit_config: encoded },
+  };
 }
 
 function checkJitRequest(scope, { name, labels, group }) {
-  const texts = Array.isArray(labels) && labels.every((label) => typeof label === 'string' && label);
+  const texts =
+    Array.isArray(labels) && labels.every((label) => typeof label === 'string' && label);
   const problems = [];
   if (typeof name !== 'string' || !name || name.length > 64) problems.push('name is invalid');
   if (!texts || !labels.length || labels.length > 100) problems.push('labels is invalid');
@@ -195,7 +201,12 @@ const runnerRoutes = (prefix, permission) => [
   ['get', `${prefix}/actions/runners/{runner_id}`, [permission, 'read'], getRunner],
   ['delete', `${prefix}/actions/runners/{runner_id}`, [permission, 'write'], deleteRunner],
   ['post', `${prefix}/actions/runners/generate-jitconfig`, [permission, 'write'], generateJit],
-  ['post', `${prefix}/actions/runners/registration-token`, [permission, 'write'], registrationToken],
+  [
+    'post',
+    `${prefix}/actions/runners/registration-token`,
+    [permission, 'write'],
+    registrationToken,
+  ],
 ];
 const kOrgRunners = 'organization_self_hosted_runners';
 export const routes = [
@@ -208,7 +219,13 @@ export const routes = [
   ['get', `${kOrg}/repos`, ['metadata', 'read'], listRepositories],
   ['get', `${kOrg}/actions/runner-groups`, [kOrgRunners, 'read'], listGroups],
   ...runnerRoutes(kOrg, kOrgRunners),
-].map(([method, path, permission, handler]) => ({ method, path, permission, handler, ...matcher(path) }));
+].map(([method, path, permission, handler]) => ({
+  method,
+  path,
+  permission,
+  handler,
+  ...matcher(path),
+}));
 
 function matcher(path) {
   const names = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
@@ -232,11 +249,15 @@ export function findRoute(method, path) {
 // Returns the token record; throws what GitHub would answer.
 export function authenticate(world, headers) {
   if (!headers['user-agent']) {
-    throw new Refusal(403, 'Request forbidden by administrative rules. Please make sure your ' +
-      'request has a User-Agent header.');
+    throw new Refusal(
+      403,
+      'Request forbidden by administrative rules. Please make sure your ' +
+        'request has a User-Agent header.',
+    );
   }
   const version = headers['x-github-api-version'];
-  if (version && !kVersions.includes(version)) throw new Refusal(410, `API version ${version} is gone`);
+  if (version && !kVersions.includes(version))
+    throw new Refusal(410, `API version ${version} is gone`);
   const given = /^(?:bearer|token) (\S+)$/i.exec(headers.authorization ?? '');
   if (!given) throw new Refusal(401, 'Requires authentication');
   const token = world.tokens.get(given[1]);
@@ -248,8 +269,11 @@ export function checkRate(token) {
   const now = Date.now() / 1000;
   if (now >= token.reset) Object.assign(token, { used: 0, reset: Math.floor(now) + 3600 });
   if (token.used >= token.limit) {
-    throw new Refusal(403, 'API rate limit exceeded for user ID 1. If you reach out to GitHub ' +
-      'Support for help, please include the request ID.');
+    throw new Refusal(
+      403,
+      'API rate limit exceeded for user ID 1. If you reach out to GitHub ' +
+        'Support for help, please include the request ID.',
+    );
   }
 }
 

@@ -10,7 +10,10 @@ const jobForRunner = (job) => ({
   repository: fullName(job.repository),
   run_id: job.run.id,
   workflow: job.run.workflow,
-  steps: job.steps.map((step, index) => ({ name: step.name ?? `Step ${index + 1}`, run: step.run })),
+  steps: job.steps.map((step, index) => ({
+    name: step.name ?? `Step ${index + 1}`,
+    run: step.run,
+  })),
 });
 
 // The answer is a job, nothing yet, or that the runner was deleted.

@@ -83,7 +83,9 @@ class StandIn {
     const found = rest.findRoute(call.request.method, call.path);
     call.route = found?.route ?? null;
     call.params = found?.params ?? {};
-    call.name = call.route ? `${call.request.method} ${call.route.path}` : `${call.request.method} ?`;
+    call.name = call.route
+      ? `${call.request.method} ${call.route.path}`
+      : `${call.request.method} ?`;
     return this.withFaults(call, () => this.github(call));
   }
 
@@ -91,7 +93,10 @@ class StandIn {
 
   async withFaults(call, serve) {
     call.name ??= `${call.request.method} ${call.path}`;
-    const fault = this.faults.take(call.name, `${call.request.method} ${call.path}${call.url.search}`);
+    const fault = this.faults.take(
+      call.name,
+      `${call.request.method} ${call.path}${call.url.search}`,
+    );
     if (fault?.delay_ms) await sleep(fault.delay_ms);
     if (fault?.drop === 'before') return { drop: true, status: 0 };
     if (fault?.status) return this.madeUp(call, fault);
@@ -111,7 +116,13 @@ class StandIn {
       throw new Refusal(401, 'the control token is missing or wrong');
     }
     const { counters, faults, violations } = this;
-    return serveBy(controlRoutes, { ...call, counters, faults, violations, restart: () => this.restart() });
+    return serveBy(controlRoutes, {
+      ...call,
+      counters,
+      faults,
+      violations,
+      restart: () => this.restart(),
+    });
   }
 
   runner(call) {
@@ -159,7 +170,10 @@ class StandIn {
 }
 
 const counterName = ({ name, request, path }) =>
-  (name ?? `${request.method} ${path}`).replace(/\/_runner\/session\/[^/]+/, '/_runner/session/{id}');
+  (name ?? `${request.method} ${path}`).replace(
+    /\/_runner\/session\/[^/]+/,
+    '/_runner/session/{id}',
+  );
 
 function serveBy(table, call) {
   for (const { method, pattern, handler } of table) {
@@ -179,7 +193,12 @@ function conditional(call, token, answer, url) {
   const isGet = call.request.method === 'GET' && answer.status === 200;
   const headers = { ...answer.headers };
   if (isGet) {
-    headers.etag = rest.entityTag(token, call.request.headers, url.href, JSON.stringify(answer.body));
+    headers.etag = rest.entityTag(
+      token,
+      call.request.headers,
+      url.href,
+      JSON.stringify(answer.body),
+    );
     headers['cache-control'] = 'private, max-age=60, s-maxage=60';
     headers.vary = 'Accept, Authorization, Cookie, X-GitHub-OTP, Accept-Encoding';
     if (call.request.headers['if-none-match'] === headers.etag) {

@@ -69,7 +69,10 @@ export class World extends EventEmitter {
     return this.owners.get(login.toLowerCase());
   }
 
-  addGroup(login, { name, visibility = 'all', allows_public_repositories = false, repositories = [] }) {
+  addGroup(
+    login,
+    { name, visibility = 'all', allows_public_repositories = false, repositories = [] },
+  ) {
     const owner = this.owner(login);
     const group = {
       id: owner.groups.length + 1,
@@ -102,7 +105,14 @@ export class World extends EventEmitter {
   // ---- tokens ----------------------------------------------------------------------------------
 
   // permissions: {actions: 'read', ...}; without it the token may do everything.
-  setToken({ token, permissions = null, repositories = null, limit = 5000, used = 0, reset_in_s = 3600 }) {
+  setToken({
+    token,
+    permissions = null,
+    repositories = null,
+    limit = 5000,
+    used = 0,
+    reset_in_s = 3600,
+  }) {
     const reset = Math.floor(Date.now() / 1000) + reset_in_s;
     this.tokens.set(token, { token, permissions, repositories, limit, used, reset });
   }
@@ -172,7 +182,8 @@ export class World extends EventEmitter {
 
   // What listings say: a job just taken may still be shown as queued.
   listedStatus(job) {
-    const stale = job.status === 'in_progress' && Date.now() - job.started < this.settings.stale_listing_ms;
+    const stale =
+      job.status === 'in_progress' && Date.now() - job.started < this.settings.stale_listing_ms;
     return stale ? 'queued' : job.status;
   }
 

@@ -99,10 +99,9 @@ TEST_CASE("numbers out of their bounds are refused") {
   for (const auto* grace : {"-1", "4294967296", "18446744073709551615"}) {
     CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[3], "10", grace)));
   }
-  CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[4], R"("lifetime_s":1)",
-                                       R"("lifetime_s":0)")));
-  CHECK_FALSE(decode_from_agent(replaced(valid_from_agent()[3], R"("stream":1)",
-                                         R"("stream":3)")));
+  CHECK_FALSE(
+      decode_to_agent(replaced(valid_to_agent()[4], R"("lifetime_s":1)", R"("lifetime_s":0)")));
+  CHECK_FALSE(decode_from_agent(replaced(valid_from_agent()[3], R"("stream":1)", R"("stream":3)")));
 }
 
 TEST_CASE("an exit code belongs to exited and to nothing else") {
@@ -112,10 +111,10 @@ TEST_CASE("an exit code belongs to exited and to nothing else") {
 
 TEST_CASE("control characters in what people will see are refused") {
   for (const auto* bad : {R"(\u001b[2J)", R"(\n)", R"(\u0000)", R"(\u007f)"}) {
-    CHECK_FALSE(decode_from_agent(replaced(valid_from_agent()[1], R"("j")",
-                                           std::string("\"") + bad + "\"")));
-    CHECK_FALSE(decode_from_agent(replaced(valid_from_agent()[5], R"("x")",
-                                           std::string("\"") + bad + "\"")));
+    CHECK_FALSE(decode_from_agent(
+        replaced(valid_from_agent()[1], R"("j")", std::string("\"") + bad + "\"")));
+    CHECK_FALSE(decode_from_agent(
+        replaced(valid_from_agent()[5], R"("x")", std::string("\"") + bad + "\"")));
   }
 }
 
@@ -128,9 +127,13 @@ TEST_CASE("long text from the guest is refused") {
 
 TEST_CASE("a host key that would add a line or an option to known_hosts is refused") {
   const auto& text = valid_from_agent()[4];
-  const std::vector<std::string> bad{
-      kKey + " comment", kKey + "\\nevil " + kKey, "* " + kKey, "ssh-ed25519", "ssh-dss " + kKey,
-      kKey + "!", ""};
+  const std::vector<std::string> bad{kKey + " comment",
+                                     kKey + "\\nevil " + kKey,
+                                     "* " + kKey,
+                                     "ssh-ed25519",
+                                     "ssh-dss " + kKey,
+                                     kKey + "!",
+                                     ""};
   for (const auto& key : bad) CHECK_FALSE(decode_from_agent(replaced(text, kKey, key)));
 }
 
@@ -143,12 +146,12 @@ TEST_CASE("a public key that would add an option or a line to authorized_keys is
 
 TEST_CASE("names that are no names are refused") {
   for (const auto* user : {"", "-r", "a b", "a/b", "a:b", "..", "a\\n"}) {
-    CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[4], R"("u")",
-                                         std::string("\"") + user + "\"")));
+    CHECK_FALSE(
+        decode_to_agent(replaced(valid_to_agent()[4], R"("u")", std::string("\"") + user + "\"")));
   }
   for (const auto* name : {"", "A=B", "1A", "A-B", "A\\u0000"}) {
-    CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[0], R"("A")",
-                                         std::string("\"") + name + "\"")));
+    CHECK_FALSE(
+        decode_to_agent(replaced(valid_to_agent()[0], R"("A")", std::string("\"") + name + "\"")));
   }
   for (const auto* host : {"", "a b", "-a", "a.b/c", "A"}) {
     CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[0], R"("hostname":"a")",
@@ -159,8 +162,8 @@ TEST_CASE("names that are no names are refused") {
 TEST_CASE("configure needs exactly one of a JIT configuration and a command") {
   const auto& command = valid_to_agent()[0];
   CHECK_FALSE(decode_to_agent(replaced(command, R"("argv":["x"],)", "")));
-  CHECK_FALSE(decode_to_agent(
-      replaced(command, R"("argv":["x"])", R"("argv":["x"],"jit_config":"YQ==")")));
+  CHECK_FALSE(
+      decode_to_agent(replaced(command, R"("argv":["x"])", R"("argv":["x"],"jit_config":"YQ==")")));
   CHECK_FALSE(decode_to_agent(replaced(command, R"(["x"])", "[]")));
   CHECK_FALSE(decode_to_agent(replaced(command, R"(["x"])", R"([""])")));
   CHECK_FALSE(decode_to_agent(replaced(command, R"(["x"])", R"(["x\u0000y"])")));
@@ -190,9 +193,9 @@ TEST_CASE("deep nesting is refused without following it") {
 }
 
 TEST_CASE("what is no object of ours is refused") {
-  for (const auto* text : {"", "null", "1", "[]", "\"sync\"", "{}", "{\"v\":1}", "{} {}", "\xff",
-                           R"({"v":1,"type":"sync"} x)", R"({"v":1,"type":7})",
-                           R"({"v":1,"type":"nonsense"})"}) {
+  for (const auto* text :
+       {"", "null", "1", "[]", "\"sync\"", "{}", "{\"v\":1}", "{} {}", "\xff",
+        R"({"v":1,"type":"sync"} x)", R"({"v":1,"type":7})", R"({"v":1,"type":"nonsense"})"}) {
     CHECK_FALSE(decode_to_agent(text));
     CHECK_FALSE(decode_from_agent(text));
   }

@@ -30,7 +30,9 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
   CHECK(config.log_level == "info");
   CHECK(config.control_group == "mvrunner");
   CHECK(config.runner.empty());
-  CHECK(config.github == core::GithubSettings{.poll_interval = seconds(10)});
+  core::GithubSettings github;
+  github.poll_interval = seconds(10);
+  CHECK(config.github == github);
   CHECK(config.host == core::HostSettings{.id = "build7",
                                           .memory = {},
                                           .cpus = {},

@@ -1,0 +1,184 @@
+#include "history/history.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+#include "history/database.h"
+
+namespace mvr::history {
+namespace {
+
+// Entry n brings a file from version n to n + 1. Never change one that was released: add one.
+constexpr std::array<std::string_view, 1> kMigrations{
+    "CREATE TABLE finished ("
+    " id INTEGER PRIMARY KEY,"
+    " vm TEXT NOT NULL,"
+    " profile TEXT NOT NULL,"
+    " scope TEXT NOT NULL,"
+    " job TEXT NOT NULL,"
+    " result TEXT NOT NULL,"
+    " cause TEXT NOT NULL,"
+    " cause_text TEXT NOT NULL,"
+    " exit_code INTEGER,"
+    " created_ms INTEGER,"  // times: milliseconds since 1970, UTC
+    " listening_ms INTEGER,"
+    " started_ms INTEGER,"
+    " ended_ms INTEGER,"
+    " host TEXT NOT NULL,"
+    " vcpus INTEGER NOT NULL,"
+    " memory INTEGER NOT NULL,"  // bytes
+    " disk INTEGER NOT NULL"
+    ") STRICT",
+};
+// "MVRH": tells a history from any other SQLite file.
+constexpr std::int64_t kApplicationId = 0x4d565248;
+
+constexpr std::string_view kInsert =
+    "INSERT INTO finished (vm, profile, scope, job, result, cause, cause_text, exit_code,"
+    " created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+constexpr std::string_view kForget =
+    "DELETE FROM finished WHERE id <= (SELECT max(id) FROM finished) - ?";
+constexpr std::string_view kRecent =
+    "SELECT vm, profile, scope, job, result, cause, cause_text, exit_code,"
+    " created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk"
+    " FROM finished ORDER BY id DESC LIMIT ?";
+
+std::optional<std::int64_t> to_ms(const std::optional<WallTime>& time) {
+  if (!time) return std::nullopt;
+  return time->time_since_epoch().count();
+}
+
+std::optional<WallTime> from_ms(std::optional<std::int64_t> ms) {
+  if (!ms) return std::nullopt;
+  return WallTime{Duration{*ms}};
+}
+
+std::int64_t to_integer(Bytes size) {
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  return static_cast<std::int64_t>(std::min(size.value, kMost));
+}
+
+// A number of a file that something else has written to may be anything.
+template <class T>
+T bounded(std::int64_t value) {
+  constexpr auto kLeast = static_cast<std::int64_t>(std::numeric_limits<T>::min());
+  constexpr auto kMost = static_cast<std::int64_t>(std::numeric_limits<T>::max());
+  return static_cast<T>(std::clamp(value, kLeast, kMost));
+}
+
+Bytes to_bytes(std::int64_t value) {
+  return Bytes{static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0))};
+}
+
+Result<std::int64_t> number(Database& database, std::string_view query) {
+  TRY_ASSIGN(Statement statement, database.prepare(query));
+  TRY_ASSIGN(const bool has_row, statement.step());
+  if (!has_row) return 0;
+  const std::int64_t value = statement.integer();
+  TRY(statement.row_error());
+  return value;
+}
+
+Result<void> check_owner(Database& database, std::int64_t version) {
+  const std::string place = "history " + database.path();
+  TRY_ASSIGN(const std::int64_t owner, number(database, "PRAGMA application_id"));
+  TRY_ASSIGN(const std::int64_t tables, number(database, "SELECT count(*) FROM sqlite_schema"));
+  if (tables > 0 && owner != kApplicationId) {
+    return fail(Errc::invalid, place + ": the file is not a history of mvrunner; move it away");
+  }
+  const auto known = static_cast<std::int64_t>(kMigrations.size());
+  if (version < 0 || version > known) {
+    return fail(Errc::invalid, place + ": written by a newer mvrunner (version " +
+                                   std::to_string(version) + ", this one knows " +
+                                   std::to_string(known) + "); upgrade, or move the file away");
+  }
+  return {};
+}
+
+// All steps in one transaction: a crash leaves the old version.
+Result<void> migrate(Database& database) {
+  TRY_ASSIGN(Transaction transaction, Transaction::begin(database));
+  TRY_ASSIGN(const std::int64_t version, number(database, "PRAGMA user_version"));
+  TRY(check_owner(database, version));
+  if (version == static_cast<std::int64_t>(kMigrations.size())) return {};
+  for (auto step = static_cast<std::size_t>(version); step < kMigrations.size(); ++step) {
+    TRY(database.run(std::string(kMigrations.at(step))));
+  }
+  TRY(database.run("PRAGMA application_id = " + std::to_string(kApplicationId)));
+  TRY(database.run("PRAGMA user_version = " + std::to_string(kMigrations.size())));
+  return transaction.commit();
+}
+
+Result<FinishedJob> read_row(Statement& row) {
+  FinishedJob job;
+  job.vm = row.text();
+  job.profile = row.text();
+  job.scope = row.text();
+  job.job = row.text();
+  job.result = row.text();
+  job.cause = row.text();
+  job.cause_text = row.text();
+  if (const auto code = row.optional_integer()) job.exit_code = bounded<int>(*code);
+  job.created = from_ms(row.optional_integer());
+  job.listening = from_ms(row.optional_integer());
+  job.started = from_ms(row.optional_integer());
+  job.ended = from_ms(row.optional_integer());
+  job.host = row.text();
+  job.size.vcpus = bounded<std::uint32_t>(row.integer());
+  job.size.memory = to_bytes(row.integer());
+  job.size.disk = to_bytes(row.integer());
+  TRY(row.row_error());
+  return job;
+}
+
+}  // namespace
+
+History::History(Database database) : database_(std::make_unique<Database>(std::move(database))) {}
+History::~History() = default;
+
+Result<std::unique_ptr<History>> History::open(const std::string& path) {
+  TRY_ASSIGN(Database database, Database::open(path));
+  TRY(migrate(database));
+  // A commit is one append now; a crash of the host may lose the last entries, never the file.
+  TRY(database.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
+  return std::unique_ptr<History>(new History(std::move(database)));
+}
+
+Result<void> History::record(const FinishedJob& job) {
+  TRY_ASSIGN(Transaction transaction, Transaction::begin(*database_));
+  TRY_ASSIGN(Statement insert, database_->prepare(kInsert));
+  for (const std::string* text :
+       {&job.vm, &job.profile, &job.scope, &job.job, &job.result, &job.cause, &job.cause_text}) {
+    insert.bind(std::string_view(*text));
+  }
+  insert.bind(job.exit_code ? std::optional<std::int64_t>(*job.exit_code) : std::nullopt);
+  for (const auto& time : {job.created, job.listening, job.started, job.ended}) {
+    insert.bind(to_ms(time));
+  }
+  insert.bind(std::string_view(job.host));
+  insert.bind(std::int64_t{job.size.vcpus});
+  insert.bind(to_integer(job.size.memory));
+  insert.bind(to_integer(job.size.disk));
+  TRY(insert.step());
+  TRY_ASSIGN(Statement forget, database_->prepare(kForget));
+  forget.bind(static_cast<std::int64_t>(kMaxEntries));
+  TRY(forget.step());
+  return transaction.commit();
+}
+
+Result<std::vector<FinishedJob>> History::recent(std::size_t limit) {
+  TRY_ASSIGN(Statement rows, database_->prepare(kRecent));
+  rows.bind(static_cast<std::int64_t>(std::min(limit, kMaxEntries)));
+  std::vector<FinishedJob> jobs;
+  while (true) {
+    TRY_ASSIGN(const bool has_row, rows.step());
+    if (!has_row) return jobs;
+    TRY_ASSIGN(FinishedJob job, read_row(rows));
+    jobs.push_back(std::move(job));
+  }
+}
+
+}  // namespace mvr::history

@@ -1,0 +1,61 @@
+// The jobs that ended here, kept in one SQLite file: what `ps -a` and reports are made of. Losing
+// it loses no job; the host itself is the state of what runs.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "core/config.h"
+
+namespace mvr::history {
+
+// One VM from its launch to its removal, whether or not a job came.
+struct FinishedJob {
+  std::string vm;
+  std::string profile;
+  std::string scope;       // Scope::id(), or "@run"
+  std::string job;         // display name; empty: none came
+  std::string result;      // as the runner reported it
+  std::string cause;       // core::cause_name()
+  std::string cause_text;  // for people
+  std::optional<int> exit_code;
+  std::optional<WallTime> created;
+  std::optional<WallTime> listening;
+  std::optional<WallTime> started;
+  std::optional<WallTime> ended;
+  std::string host;      // host.id
+  core::Resources size;  // what the VM took
+  friend bool operator==(const FinishedJob&, const FinishedJob&) = default;
+};
+
+class Database;
+
+// One writer, the daemon; other processes may read meanwhile. Every error names the file.
+class History {
+ public:
+  // The oldest entries make room for new ones beyond this.
+  static constexpr std::size_t kMaxEntries = 100'000;
+
+  // Makes the file when it is not there, and brings the schema of an older version up to date.
+  // Err invalid: not a history, damaged, or of a newer version; the text has the remedy.
+  static Result<std::unique_ptr<History>> open(const std::string& path);
+  ~History();
+  History(const History&) = delete;
+  History& operator=(const History&) = delete;
+  History(History&&) = delete;
+  History& operator=(History&&) = delete;
+
+  Result<void> record(const FinishedJob& job);
+  // At most `limit` entries, the latest first.
+  Result<std::vector<FinishedJob>> recent(std::size_t limit);
+
+ private:
+  explicit History(Database database);
+  std::unique_ptr<Database> database_;
+};
+
+}  // namespace mvr::history

@@ -1,0 +1,111 @@
+"""The prepared state directory the end-to-end tests start from: an image, a kernel and the
+stand-in runner, made once by mvrunner itself and kept in a cache outside the tree.
+
+Run as a program it prepares the cache (a ctest fixture).
+"""
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+MVRUNNER = pathlib.Path(os.environ.get("MVRUNNER", SOURCE / "build/dev/src/mvrunner"))
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "mvrunner"
+IMAGE = SOURCE / "images/debian-12"
+RUNNER = SOURCE / "tests/fakes/runner"
+STORES = ["images", "kernels", "runners"]
+CACHES = ["accel", "initramfs"]  # what a daemon works out at its first start; content-addressed
+
+
+def _inputs():
+    # What decides the contents of the stores.
+    files = [IMAGE / "Dockerfile", IMAGE / "rootfs", *RUNNER.rglob("*")]
+    files += (SOURCE / "src/image").glob("*.cc")
+    return sorted(path for path in files if path.is_file())
+
+
+def directory():
+    digest = hashlib.sha256()
+    for path in _inputs():
+        digest.update(str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes())
+    return CACHE / f"e2e-{digest.hexdigest()[:16]}"
+
+
+def prepare():
+    """Makes the cache unless it is there; returns its directory."""
+    target = directory()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "e2e.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            with tempfile.TemporaryDirectory(prefix="e2e.new-", dir=CACHE) as work:
+                _fill(pathlib.Path(work) / "state")
+                for old in CACHE.glob("e2e-*"):
+                    shutil.rmtree(old)  # of an older tree
+                os.rename(pathlib.Path(work) / "state", target)
+    return target
+
+
+def _fill(state):
+    state.mkdir()
+    config = state.parent / "mvrunner.yaml"
+    profile = {"name": "small", "labels": ["mv-small"]}
+    config.write_text(json.dumps({"state_dir": str(state), "profiles": [profile]}))
+    command = [str(MVRUNNER), "--config", str(config)]
+    if not (IMAGE / "rootfs.tar").exists():
+        subprocess.run([IMAGE / "rootfs"], check=True)
+    subprocess.run([*command, "kernel", "install"], check=True)
+    subprocess.run([*command, "image", "build", "-t", "debian-12", IMAGE], check=True)
+    subprocess.run([*command, "runner", "install", "stand-in", RUNNER], check=True)
+
+
+def copy_into(state):
+    """Fills a test's state directory with hard links to the cache."""
+    source = prepare()
+    state.mkdir(mode=0o755)
+    for name in STORES + CACHES:
+        if (source / name).exists():
+            shutil.copytree(source / name, state / name, copy_function=_link)
+
+
+def _link(source, target):
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        command = ["cp", "--sparse=always", "--reflink=auto", "-p", source, target]
+        subprocess.run(command, check=True)
+
+
+def keep_caches(state):
+    """Keeps what a test's daemon worked out for the tests after it."""
+    target = directory()
+    for name in CACHES:
+        for path in (state / name).glob("*") if target.exists() else []:
+            kept = target / name / path.name
+            if path.is_file() and not kept.exists():
+                kept.parent.mkdir(exist_ok=True)
+                shutil.copy2(path, kept)
+
+
+@functools.cache
+def openapi_description():
+    """GitHub's published description cut to what we use, or None where npm is missing."""
+    if not shutil.which("npm"):
+        return None
+    script = SOURCE / "tests/contract/prepare.sh"
+    done = subprocess.run([script], capture_output=True, text=True)
+    if done.returncode:
+        print(f"GitHub's description is not available: {done.stderr}", file=sys.stderr)
+        return None
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    print(prepare())

@@ -1,0 +1,78 @@
+"""Profiles that cannot boot: they back off, leave nothing, and do not hinder the others."""
+
+import json
+import os
+import shutil
+
+from harness import MvrunnerTest, main, wait_for
+
+
+class BrokenProfile(MvrunnerTest):
+    """One sound profile and one broken one, which subclasses break."""
+
+    def check_broken_backs_off_and_small_is_served(self):
+        self.start_daemon()
+        broken = self.github.add_job("true", labels=["mv-broken"], name="never")
+        waits = wait_for(lambda: [w for w in self.ps()["waits"] if w["reason"] == "backoff"],
+                         "the broken profile backs off")
+        self.assertEqual(waits[0]["profile"], "broken")
+        wait_for(lambda: not self._broken_vms() and not self._taps(), "its VM is removed", 60)
+        sound = self.github.add_job("echo fine")
+        done = self.github.wait_job(sound, "completed")
+        self.assertEqual(done["conclusion"], "success", done["log"])
+        self.assertEqual(self.github.job(broken)["status"], "queued")
+        # Cancelled, so that no further attempt is under way when we look for leaks.
+        self.github.control("POST", f"/jobs/{broken}/cancel")
+        self.wait_no_vm()
+        attempts = self.finished("broken")
+        self.assertTrue(1 <= len(attempts) <= 6, attempts)
+        self.check_nothing_left()
+        return attempts
+
+    def _broken_vms(self):
+        return [vm for vm in self.ps()["vms"] if vm["profile"] == "broken"]
+
+
+class PanickingKernel(BrokenProfile):
+    profiles = [
+        {"name": "small", "labels": ["mv-small"]},
+        {"name": "broken", "labels": ["mv-broken"], "kernel_args": "rdinit=/nonexistent"},
+    ]
+
+    def test_a_kernel_that_panics_backs_off_and_other_profiles_are_served(self):
+        attempts = self.check_broken_backs_off_and_small_is_served()
+        self.assertIn("vm_died", {vm["cause"] for vm in attempts})
+
+
+class GarbageImage(BrokenProfile):
+    profiles = [
+        {"name": "small", "labels": ["mv-small"]},
+        {"name": "broken", "labels": ["mv-broken"], "image": "garbage"},
+    ]
+
+    def test_an_image_that_is_garbage_backs_off_and_other_profiles_are_served(self):
+        sound, garbage = self.state / "images/debian-12", self.state / "images/garbage"
+        shutil.copytree(sound, garbage, ignore=shutil.ignore_patterns("rootfs.ext4"))
+        (garbage / "rootfs.ext4").write_bytes(os.urandom(4 * 1024 * 1024))
+        manifest = garbage / "manifest.json"
+        values = {**json.loads(manifest.read_text()), "name": "garbage"}
+        manifest.write_text(json.dumps(values))
+        attempts = self.check_broken_backs_off_and_small_is_served()
+        self.assertLessEqual({vm["cause"] for vm in attempts},
+                             {"agent_failed", "vm_died", "launch_failed", "cancelled"})
+
+
+class AbsentImage(MvrunnerTest):
+    profiles = [{"name": "small", "labels": ["mv-small"], "image": "no-such"}]
+
+    def test_a_job_whose_image_is_absent_waits_with_that_reason(self):
+        self.start_daemon()
+        self.github.add_job("true")
+        waits = wait_for(lambda: self.ps()["waits"], "the job's wait is explained")
+        self.assertEqual(waits[0]["reason"], "missing_image")
+        self.assertIn("no-such", waits[0]["text"])
+        self.check_nothing_left()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What people do at the host: drain, ssh, logs, kill, one-off commands."""
+
+import selectors
+
+from harness import MvrunnerTest, main, wait_for
+
+
+class Operator(MvrunnerTest):
+    def hold_job(self):
+        job = self.github.add_job("echo begun", self.gate())
+        self.github.wait_job(job, "in_progress")
+        return job, self.wait_vm("running")["vm"]
+
+    def test_drain_waits_for_the_running_job_and_takes_no_other_until_switched_off(self):
+        self.start_daemon()
+        job, _ = self.hold_job()
+        drain = self.start_cli("drain")
+        wait_for(lambda: self.ps()["draining"], "the host drains", 30)
+        second = self.github.add_job("echo later")
+        waits = wait_for(lambda: self.ps()["waits"], "the second job's wait is known", 60)
+        self.assertEqual(waits[0]["reason"], "draining")
+        self.assertIsNone(drain.poll(), "drain returned with a job running")
+        self.open_gate()
+        self.assertEqual(self.github.wait_job(job, "completed")["conclusion"], "success")
+        self.assertEqual(drain.wait(120), 0)
+        self.assertIn("drained", drain.stdout.read())
+        self.assertEqual(self.github.job(second)["status"], "queued")
+        self.assertEqual(self.cli("drain", "--off").returncode, 0)
+        self.assertEqual(self.github.wait_job(second, "completed")["conclusion"], "success")
+        self.wait_no_vm()
+        self.check_nothing_left()
+
+    def test_ssh_runs_a_command_in_a_live_vm_and_returns_its_exit_code(self):
+        self.start_daemon()
+        _, vm = self.hold_job()
+        done = self.cli("ssh", vm, "--", "echo", "user=$(id -un)", ";", "exit", "7")
+        self.assertEqual((done.returncode, done.stdout), (7, "user=runner\n"), done.stderr)
+        missing = self.cli("ssh", "no-such-vm", "--", "true")
+        self.assertNotEqual(missing.returncode, 0)
+        self.assertIn("no-such-vm", missing.stderr)
+        self.open_gate()
+        self.wait_no_vm()
+        self.check_nothing_left()
+
+    def test_logs_show_the_runners_lines_of_a_live_vm(self):
+        self.start_daemon()
+        _, vm = self.hold_job()
+        self.assertIn("Running job: build", self.cli("logs", vm).stdout)
+        self.assertEqual(self.cli("logs", "--console", vm).returncode, 0)
+        self.open_gate()
+        self.wait_no_vm()
+        self.check_nothing_left()
+
+    def test_kill_ends_a_vm_with_its_job(self):
+        self.start_daemon()
+        job, vm = self.hold_job()
+        self.github.control("POST", "/settings", {"lost_after_ms": 5000})
+        self.assertEqual(self.cli("kill", vm).returncode, 0)
+        self.wait_no_vm()
+        (ended,) = self.finished()
+        self.assertEqual(ended["cause"], "killed")
+        self.assertNotEqual(self.github.wait_job(job, "completed")["conclusion"], "success")
+        wait_for(lambda: not self.github.runners(), "the runner is gone", 60)
+        self.check_nothing_left()
+
+
+class OneOffCommand(MvrunnerTest):
+    def test_run_passes_the_commands_output_and_exit_code_on(self):
+        self.start_daemon()
+        done = self.cli("run", "--", "sh", "-c", "echo out; echo err >&2; exit 9")
+        self.assertEqual((done.returncode, done.stdout), (9, "out\n"), done.stderr)
+        self.assertIn("err\n", done.stderr)
+        self.wait_no_vm()
+        self.check_nothing_left()
+
+    def test_run_streams_output_while_the_command_runs(self):
+        self.start_daemon()
+        command = self.start_cli("run", "--", "sh", "-c", f"echo begun; {self.gate()}")
+        with selectors.DefaultSelector() as selector:
+            selector.register(command.stdout, selectors.EVENT_READ)
+            self.assertTrue(selector.select(300), "no output while the command runs")
+        self.assertEqual(command.stdout.readline(), "begun\n")
+        self.assertIsNone(command.poll())
+        self.open_gate()
+        self.assertEqual(command.wait(120), 0)
+        self.wait_no_vm()
+        self.check_nothing_left()
+
+    def test_run_interrupted_ends_its_vm(self):
+        self.start_daemon()
+        command = self.start_cli("run", "--", "sh", "-c", "echo begun; sleep 3600")
+        self.assertEqual(command.stdout.readline(), "begun\n")
+        command.kill()
+        self.wait_no_vm()
+        self.check_nothing_left()
+
+    def test_run_works_without_a_daemon_and_leaves_nothing(self):
+        done = self.cli("run", "--", "sh", "-c", "echo alone; exit 4")
+        self.assertEqual((done.returncode, done.stdout), (4, "alone\n"), done.stderr)
+        wait_for(lambda: not self._own_programs(), "its daemon has ended", 30)
+        self.check_no_vm_left()
+
+    def test_run_of_a_program_that_is_not_there_says_so(self):
+        self.start_daemon()
+        done = self.cli("run", "--", "/no/such/program")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/no/such/program", done.stdout + done.stderr)
+        self.wait_no_vm()
+        self.check_nothing_left()
+
+
+if __name__ == "__main__":
+    main()

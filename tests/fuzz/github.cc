@@ -1,0 +1,51 @@
+// Any bytes as GitHub's answer: every decoder ends in values within their bounds or in an error.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/assert.h"
+#include "base/text.h"
+#include "github/wire.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+namespace {
+
+bool is_printable(const std::string& text) { return mvr::printable(text, text.size()) == text; }
+
+void check_jobs(std::string_view body) {
+  const auto jobs = mvr::github::decode_waiting_jobs(body, "acme/web");
+  if (!jobs) return;
+  for (const mvr::core::JobHint& job : *jobs) {
+    MVR_ASSERT(job.repository == "acme/web");
+    MVR_ASSERT(!job.labels.empty());
+    MVR_ASSERT(is_printable(job.name));
+    MVR_ASSERT(is_printable(job.workflow));
+  }
+}
+
+void check_jit(std::string_view body) {
+  const auto jit = mvr::github::decode_jit(body);
+  if (!jit) return;
+  MVR_ASSERT(jit->runner.id > 0);
+  MVR_ASSERT(!jit->encoded.empty());
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): libFuzzer's bytes as text
+  const std::string_view body(reinterpret_cast<const char*>(data), size);
+  check_jobs(body);
+  check_jit(body);
+  (void)mvr::github::decode_runs(body);  // whatever it answers: it ended
+  (void)mvr::github::decode_runners(body);
+  (void)mvr::github::decode_repositories(body);
+  (void)mvr::github::decode_groups(body);
+  (void)mvr::github::parse_http_date(body);
+  const std::string message = mvr::github::decode_error_message(body);
+  MVR_ASSERT(message.size() <= 400);
+  MVR_ASSERT(is_printable(message));
+  return 0;
+}

@@ -1,0 +1,63 @@
+#include "catch.h"
+#include "fixture.h"
+
+namespace mvr::core::test {
+
+TEST_CASE("a job matches the first profile that has all of its labels") {
+  const Config conf = config();
+  REQUIRE(match_profile(conf, {"linux"}) != nullptr);
+  CHECK(match_profile(conf, {"linux"})->name == "small");
+  REQUIRE(match_profile(conf, {"large", "linux"}) != nullptr);
+  CHECK(match_profile(conf, {"large", "linux"})->name == "large");
+}
+
+TEST_CASE("labels are compared without case") {
+  REQUIRE(match_profile(config(), {"LARGE"}) != nullptr);
+  CHECK(match_profile(config(), {"LARGE"})->name == "large");
+}
+
+TEST_CASE("extra labels count for every profile") {
+  Config conf = config();
+  conf.github.extra_labels = {"Self-Hosted"};
+  REQUIRE(match_profile(conf, {"self-hosted", "large"}) != nullptr);
+  CHECK(match_profile(conf, {"self-hosted", "large"})->name == "large");
+  CHECK(match_profile(config(), {"self-hosted", "large"}) == nullptr);
+}
+
+TEST_CASE("no labels and unknown labels match no profile") {
+  CHECK(match_profile(config(), {}) == nullptr);
+  CHECK(match_profile(config(), {"small", "gpu"}) == nullptr);
+}
+
+TEST_CASE("every reason has a token and a sentence with its numbers") {
+  const Instant later = kNow + seconds{90};
+  const std::vector<std::pair<Reason, std::string>> table{
+      {NoMemory{gib(16), gib(9)}, "no_memory: needs 16GiB of memory, 9GiB free"},
+      {NoCpus{1, 0}, "no_cpus: needs 1 vCPU, 0 free"},
+      {NoDisk{gib(10), gib(3)}, "no_disk: needs 10GiB of disk, 3GiB free"},
+      {NoSlot{8}, "no_slot: all 8 VMs of this host are in use"},
+      {ProfileMax{2}, "profile_max: the profile is at its limit of 2 VMs"},
+      {ScopeMax{1}, "scope_max: the scope is at its limit of 1 VM"},
+      {TooBig{Resources{gib(64), 32, gib(1)}, Capacity{gib(16), 16, gib(200), 8}},
+       "too_big: never fits this host: needs 64GiB of memory, 32 vCPUs, 1GiB of disk; the host "
+       "has 16GiB of memory, 16 vCPUs, 200GiB of disk"},
+      {Draining{}, "draining: the host is draining"},
+      {MissingImage{"not built"}, "missing_image: the image is missing: not built"},
+      {Backoff{later, 3, "boot_timeout"},
+       "backoff: tries again in 1m30s after 3 failed boots (boot_timeout)"},
+      {NoProfile{{"gpu", "x64"}}, "no_profile: no profile has the labels [gpu, x64]"},
+      {DiscoveryDown{Error{Errc::unavailable, "HTTP 502"}, later},
+       "discovery_down: queued jobs cannot be listed (HTTP 502), next try in 1m30s"},
+      {Behind{"large"}, "behind: an older job of profile large goes first"}};
+  CHECK(table.size() == std::variant_size_v<Reason>);
+  for (const auto& [reason, text] : table) {
+    CHECK(std::string(reason_name(reason)) + ": " + reason_text(reason, kNow) == text);
+  }
+}
+
+TEST_CASE("a time that has passed is now") {
+  CHECK(reason_text(Backoff{kNow, 1, "vm_died"}, kNow) ==
+        "tries again now after 1 failed boot (vm_died)");
+}
+
+}  // namespace mvr::core::test

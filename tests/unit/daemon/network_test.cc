@@ -1,0 +1,92 @@
+#include "daemon/network.h"
+
+#include <unistd.h>
+
+#include "catch.h"
+#include "daemon/resolver.h"
+#include "sys/process.h"
+
+namespace {
+
+using namespace mvr;
+
+core::Config sample() {
+  core::Config config;
+  config.instance = "mvr";
+  config.network.subnet = "10.231.0.0/16";
+  config.network.resolv_conf = "/etc/resolv.conf";
+  config.state_dir = "/var/lib/mvrunner";
+  config.run_dir = "/run/mvrunner";
+  config.vmm.uid_base = 2'000'000;
+  config.host.max_vms = 64;
+  return config;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// nft's own parser, without applying anything.
+sys::RunResult nft_check(const std::string& script) {
+  sys::RunOptions options;
+  options.argv = {"nft", "-c", "-f", "-"};
+  options.input = script;
+  auto result = sys::run(options);
+  REQUIRE(result);
+  return *result;
+}
+
+}  // namespace
+
+TEST_CASE("a tap may only carry the address of its slot") {
+  const std::string table = daemon::render_guest_table(sample(), {0, 2});
+  CHECK(contains(table, "elements = { \"mvrt0\" . 10.231.0.2, \"mvrt2\" . 10.231.0.10 }"));
+  CHECK(contains(table, "iifname \"mvrt*\" iifname . ip saddr != @vms drop"));
+  CHECK(contains(table, "iifname \"mvrt*\" meta nfproto != ipv4 drop"));
+}
+
+TEST_CASE("forwarding and input drop what no rule accepts") {
+  const std::string table = daemon::render_guest_table(sample(), {});
+  CHECK(contains(table, "hook forward priority filter; policy drop;"));
+  CHECK(contains(table, "hook input priority filter; policy drop;"));
+}
+
+TEST_CASE("allowed private addresses stand before the private ranges are dropped") {
+  core::Config config = sample();
+  config.network.allow = {"192.168.7.0/24", "10.9.8.7:443"};
+  const std::string table = daemon::render_guest_table(config, {});
+  const auto wide = table.find("ip daddr 192.168.7.0/24 accept");
+  const auto port = table.find("ip daddr 10.9.8.7 tcp dport 443 accept");
+  const auto drop = table.find("192.168.0.0/16");
+  REQUIRE(wide != std::string::npos);
+  REQUIRE(port != std::string::npos);
+  CHECK(wide < drop);
+  CHECK(port < drop);
+}
+
+TEST_CASE("nft accepts both tables as they are rendered") {
+  if (::geteuid() != 0) {
+    WARN("skipped: nft -c needs root");
+    return;
+  }
+  core::Config config = sample();
+  config.instance = "mvrunit";
+  config.network.allow = {"192.168.7.0/24", "10.9.8.7:443"};
+  for (const auto& script :
+       {daemon::render_guest_table(config, {0, 1, 5}), daemon::render_guest_table(config, {}),
+        daemon::render_host_table(config)}) {
+    const auto checked = nft_check(script);
+    INFO(checked.err << "\n" << script);
+    CHECK(checked.exit.ok());
+  }
+}
+
+TEST_CASE("the resolver listens on our own address and follows the host's resolv.conf") {
+  const auto arguments = daemon::resolver_arguments(sample());
+  const auto has = [&](const std::string& wanted) {
+    return std::find(arguments.begin(), arguments.end(), wanted) != arguments.end();
+  };
+  CHECK(has("--listen-address=10.231.255.253"));
+  CHECK(has("--bind-interfaces"));
+  CHECK(has("--resolv-file=/etc/resolv.conf"));
+}

@@ -1,0 +1,166 @@
+#include "github/wire.h"
+
+#include "base/text.h"
+#include "catch.h"
+#include "samples.h"
+
+namespace mvr::github {
+
+using namespace mvr::test;
+
+TEST_CASE("the ids of runs are read, those of what is nested in them are not") {
+  const auto runs = decode_runs(kRunsPage);
+  REQUIRE(runs);
+  CHECK(*runs == std::vector<std::int64_t>{9000000002, 9000000001});
+}
+
+TEST_CASE("an empty page of runs is an empty list") {
+  const auto runs = decode_runs(R"({"total_count": 0, "workflow_runs": []})");
+  REQUIRE(runs);
+  CHECK(runs->empty());
+}
+
+TEST_CASE("of a run's jobs only those that wait for a runner are kept") {
+  const auto jobs = decode_waiting_jobs(kJobsPage, "acme/app");
+  REQUIRE(jobs);
+  const core::JobHint expected{501,
+                               9000000001,
+                               "acme/app",
+                               "CI",
+                               "build (linux, 4)",
+                               {"Self-Hosted", "mv-4c8g"},
+                               *parse_iso8601("2026-11-20T10:00:00.5Z")};
+  CHECK(*jobs == std::vector<core::JobHint>{expected});
+}
+
+TEST_CASE("a queued job without created_at is as old as its started_at says") {
+  const auto jobs = decode_waiting_jobs(
+      R"({"jobs": [{"id": 1, "run_id": 2, "status": "queued", "labels": ["a"],
+          "started_at": "2026-11-20T10:00:00Z"}]})",
+      "o/r");
+  REQUIRE(jobs);
+  REQUIRE(jobs->size() == 1);
+  CHECK(jobs->front().created == *parse_iso8601("2026-11-20T10:00:00Z"));
+}
+
+TEST_CASE("a queued job without any time is not what GitHub documents") {
+  const auto jobs = decode_waiting_jobs(
+      R"({"jobs": [{"id": 1, "run_id": 2, "status": "queued", "labels": ["a"]}]})", "o/r");
+  REQUIRE_FALSE(jobs);
+  CHECK(jobs.error().code == Errc::protocol);
+  CHECK(jobs.error().what.find("jobs[0].started_at") != std::string::npos);
+}
+
+TEST_CASE("control characters in a job's names are made visible") {
+  const auto jobs = decode_waiting_jobs(
+      R"({"jobs": [{"id": 1, "run_id": 2, "status": "queued", "labels": ["a"],
+          "name": "x\u001b[31m\n", "created_at": "2026-11-20T10:00:00Z"}]})",
+      "o/r");
+  REQUIRE(jobs);
+  CHECK(jobs->at(0).name == printable("x\x1b[31m\n"));
+  CHECK(jobs->at(0).name.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("a job with a label of absurd length does not hide the others") {
+  const std::string wild = job_json(1, "2026-11-20T10:00:00Z", std::string(5000, 'x'));
+  const std::string plain = job_json(2, "2026-11-20T10:00:00Z", "mv");
+  const auto jobs = decode_waiting_jobs(jobs_json(wild + "," + plain), "o/r");
+  REQUIRE(jobs);
+  REQUIRE(jobs->size() == 1);
+  CHECK(jobs->front().id == 2);
+}
+
+TEST_CASE("runner records are read with their state") {
+  const auto records = decode_runners(kRunnersPage);
+  REQUIRE(records);
+  CHECK(*records == std::vector<RunnerRecord>{{23, "mv-h1-00c0ffee", "online", false},
+                                              {24, "someone-else", "offline", true}});
+}
+
+TEST_CASE("archived and disabled repositories are left out") {
+  const auto names = decode_repositories(kRepositoriesPage);
+  REQUIRE(names);
+  CHECK(*names == std::vector<std::string>{"acme/app"});
+}
+
+TEST_CASE("a repository name that would lead elsewhere is refused") {
+  const auto names = decode_repositories(R"([{"full_name": "acme/../../user"}])");
+  REQUIRE_FALSE(names);
+  CHECK(names.error().code == Errc::protocol);
+}
+
+TEST_CASE("runner groups are read") {
+  const auto groups = decode_groups(kGroupsPage);
+  REQUIRE(groups);
+  CHECK(*groups == std::vector<RunnerGroup>{{1, "Default"}, {7, "builders"}});
+}
+
+TEST_CASE("a JIT answer gives the runner and its configuration") {
+  const auto jit = decode_jit(kJitAnswer);
+  REQUIRE(jit);
+  CHECK(jit->runner == core::Runner{23, "mv-h1-00c0ffee"});
+  CHECK(jit->encoded.expose() == "eyIucnVubmVyIjoiZXlKOSJ9");
+}
+
+TEST_CASE("a JIT answer that is not one is refused without showing any of it") {
+  for (
+      const char* body :
+      {"", "[]", "null", "{}", R"({"encoded_jit_config": "c2VjcmV0"})",
+       R"({"encoded_jit_config": "c2VjcmV0", "runner": []})",
+       R"({"encoded_jit_config": "c2VjcmV0", "runner": {"id": 0, "name": "n"}})",
+       R"({"encoded_jit_config": "c2VjcmV0", "runner": {"id": -4, "name": "n"}})",
+       R"({"encoded_jit_config": "c2VjcmV0", "runner": {"id": 99999999999999999999, "name": "n"}})",
+       R"({"encoded_jit_config": "c2VjcmV0", "runner": {"id": 4}})",
+       R"({"encoded_jit_config": "c2VjcmV0; rm", "runner": {"id": 4, "name": "n"}})",
+       R"({"encoded_jit_config": "", "runner": {"id": 4, "name": "n"}})",
+       R"({"encoded_jit_config": 5, "runner": {"id": 4, "name": "n"}})"}) {
+    INFO(body);
+    const auto jit = decode_jit(body);
+    REQUIRE_FALSE(jit);
+    CHECK(jit.error().code == Errc::protocol);
+    CHECK(jit.error().what.find("c2Vj") == std::string::npos);
+  }
+}
+
+TEST_CASE("a JIT request has the four members GitHub takes") {
+  CHECK(
+      encode_jit_request({"mv-h1-00c0ffee", 7, {"mv-4c8g", "x\"y"}}) ==
+      R"({"labels":["mv-4c8g","x\"y"],"name":"mv-h1-00c0ffee","runner_group_id":7,"work_folder":"_work"})");
+}
+
+TEST_CASE("GitHub's own words are taken from an error answer") {
+  CHECK(decode_error_message(R"({"message": "Bad credentials", "status": "401"})") ==
+        "Bad credentials");
+  CHECK(decode_error_message(
+            R"({"message": "Validation Failed", "errors": [{"resource": "R", "field": "labels",
+                "code": "invalid"}, {"message": "no such group"}, "plain", 5, null]})") ==
+        "Validation Failed; labels invalid; no such group; plain");
+}
+
+TEST_CASE("GitHub's words are printable and bounded") {
+  const std::string text =
+      decode_error_message(R"({"message": "\u001b]0;x\u0007)" + std::string(10'000, 'y') + "\"}");
+  CHECK(text.size() <= 400);
+  CHECK(text.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("an error answer that is not GitHub's has no message") {
+  for (const char* body : {"", "<html>", "null", "[]", "{}", R"({"message": 5})", "\xff"}) {
+    INFO(body);
+    CHECK(decode_error_message(body).empty());
+  }
+}
+
+TEST_CASE("an HTTP date is read in its one form") {
+  CHECK(parse_http_date("Fri, 20 Nov 2026 10:00:01 GMT") == *parse_iso8601("2026-11-20T10:00:01Z"));
+  for (const char* text : {"", "Fri, 20 Nov 2026 10:00:01", "Fri, 20 Nov 2026 10:00:01 UTC",
+                           "Fri, 31 Feb 2026 10:00:01 GMT", "Fri, 20 nov 2026 10:00:01 GMT",
+                           "Fri, 20 Nov 2026 24:00:01 GMT", "Fri, 20 Nov 2026 10:60:01 GMT",
+                           "Fri,  1 Nov 2026 10:00:01 GMT", "Fri, 20 Nov -026 10:00:01 GMT",
+                           "2026-11-20T10:00:01Z", "Fri, 20 Nov 2026 10:00:0x GMT"}) {
+    INFO(text);
+    CHECK_FALSE(parse_http_date(text).has_value());
+  }
+}
+
+}  // namespace mvr::github

@@ -1,0 +1,244 @@
+#include "history/history.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <sqlite3.h>
+
+#include "catch.h"
+
+namespace mvr::history {
+namespace {
+
+// A directory of its own that goes with the test.
+class TempDir {
+ public:
+  TempDir() {
+    std::string name = (std::filesystem::temp_directory_path() / "mvr-history-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    path_ = name;
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  TempDir(TempDir&&) = delete;
+  TempDir& operator=(TempDir&&) = delete;
+  ~TempDir() {
+    std::error_code ignored;  // nothing to do about it at the end of a test
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] std::string file() const { return path_ + "/history.sqlite"; }
+
+ private:
+  std::string path_;
+};
+
+WallTime at(std::int64_t ms) { return WallTime{Duration{ms}}; }
+
+FinishedJob full_job() {
+  FinishedJob job;
+  job.vm = "small-abc234";
+  job.profile = "small";
+  job.scope = "acme/web";
+  job.job = "build \xc3\xbc 'x'; DROP TABLE finished";
+  job.result = "Succeeded";
+  job.cause = "finished";
+  job.cause_text = "";
+  job.exit_code = -1;
+  job.created = at(1'795'000'000'001);
+  job.listening = at(1'795'000'004'000);
+  job.started = at(1'795'000'005'000);
+  job.ended = at(1'795'000'065'000);
+  job.host = "build7";
+  job.size = core::Resources{gib(4), 2, gib(20)};
+  return job;
+}
+
+FinishedJob named(const std::string& vm) {
+  FinishedJob job;
+  job.vm = vm;
+  return job;
+}
+
+std::unique_ptr<History> opened(const std::string& path) {
+  Result<std::unique_ptr<History>> history = History::open(path);
+  if (!history) FAIL(history.error().what);
+  return std::move(*history);
+}
+
+std::vector<FinishedJob> recent(History& history, std::size_t limit) {
+  Result<std::vector<FinishedJob>> jobs = history.recent(limit);
+  if (!jobs) FAIL(jobs.error().what);
+  return *jobs;
+}
+
+void run_sql(const std::string& path, const std::string& sql) {
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(path.c_str(), &database) == SQLITE_OK);
+  const int code = sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr);
+  sqlite3_close(database);
+  REQUIRE(code == SQLITE_OK);
+}
+
+void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+}  // namespace
+
+TEST_CASE("a new history is empty") {
+  const TempDir dir;
+  CHECK(recent(*opened(dir.file()), 10).empty());
+}
+
+TEST_CASE("what is recorded comes back as it was") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  REQUIRE(history->record(full_job()));
+  CHECK(recent(*history, 10) == std::vector<FinishedJob>{full_job()});
+}
+
+TEST_CASE("what is not known of a job stays unknown") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  REQUIRE(history->record(named("vm")));
+  CHECK(recent(*history, 10) == std::vector<FinishedJob>{named("vm")});
+}
+
+TEST_CASE("the latest job comes first, and no more than asked for") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  for (const char* vm : {"a", "b", "c"}) REQUIRE(history->record(named(vm)));
+  CHECK(recent(*history, 2) == std::vector<FinishedJob>{named("c"), named("b")});
+  CHECK(recent(*history, 0).empty());
+}
+
+TEST_CASE("a history opened again has its jobs") {
+  const TempDir dir;
+  REQUIRE(opened(dir.file())->record(full_job()));
+  CHECK(recent(*opened(dir.file()), 10) == std::vector<FinishedJob>{full_job()});
+}
+
+TEST_CASE("a second reader sees what the writer recorded") {
+  const TempDir dir;
+  const auto writer = opened(dir.file());
+  const auto reader = opened(dir.file());
+  REQUIRE(writer->record(named("a")));
+  CHECK(recent(*reader, 10).size() == 1);
+}
+
+TEST_CASE("an old job makes room for a new one beyond the bound") {
+  const TempDir dir;
+  (void)opened(dir.file());
+  run_sql(dir.file(),
+          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+              std::to_string(History::kMaxEntries) +
+              ") INSERT INTO finished SELECT i, 'old', '', '', '', '', '', '', NULL, NULL, NULL, "
+              "NULL, NULL, '', 0, 0, 0 FROM n");
+  const auto history = opened(dir.file());
+  REQUIRE(history->record(named("new")));
+  const std::vector<FinishedJob> jobs = recent(*history, History::kMaxEntries + 10);
+  CHECK(jobs.size() == History::kMaxEntries);
+  CHECK(jobs.front().vm == "new");
+}
+
+TEST_CASE("a file that is not a database is refused with its name and the remedy") {
+  const TempDir dir;
+  write_file(dir.file(), std::string(4096, 'x'));
+  const auto history = History::open(dir.file());
+  REQUIRE_FALSE(history);
+  CHECK(history.error() ==
+        Error{Errc::invalid, "history " + dir.file() +
+                                 ": file is not a database; move the file away and restart, "
+                                 "mvrunner makes a new one"});
+}
+
+TEST_CASE("a damaged database is an error, not an answer") {
+  const TempDir dir;
+  {
+    const auto history = opened(dir.file());
+    for (int i = 0; i < 200; ++i) REQUIRE(history->record(full_job()));
+  }
+  // Everything but the first page, which holds the schema.
+  const auto size = std::filesystem::file_size(dir.file());
+  REQUIRE(size > 3 * 4096);
+  std::fstream file(dir.file(), std::ios::binary | std::ios::in | std::ios::out);
+  file.seekp(4096);
+  file << std::string(size - 4096, '\xee');
+  file.close();
+  const auto history = opened(dir.file());
+  const auto jobs = history->recent(10);
+  REQUIRE_FALSE(jobs);
+  CHECK(jobs.error().code == Errc::invalid);
+  CHECK(jobs.error().what.find(dir.file()) != std::string::npos);
+  CHECK(jobs.error().what.find("move the file away") != std::string::npos);
+}
+
+TEST_CASE("somebody else's database is refused and left alone") {
+  const TempDir dir;
+  run_sql(dir.file(), "CREATE TABLE recipes (name TEXT)");
+  const auto history = History::open(dir.file());
+  REQUIRE_FALSE(history);
+  CHECK(history.error() ==
+        Error{Errc::invalid,
+              "history " + dir.file() + ": the file is not a history of mvrunner; move it away"});
+  run_sql(dir.file(), "INSERT INTO recipes VALUES ('soup')");
+}
+
+TEST_CASE("a history of a newer mvrunner is refused") {
+  const TempDir dir;
+  (void)opened(dir.file());
+  run_sql(dir.file(), "PRAGMA user_version = 7");
+  const auto history = History::open(dir.file());
+  REQUIRE_FALSE(history);
+  CHECK(history.error() ==
+        Error{Errc::invalid, "history " + dir.file() +
+                                 ": written by a newer mvrunner (version 7, this one knows 1); "
+                                 "upgrade, or move the file away"});
+}
+
+TEST_CASE("a column of the wrong type is an error") {
+  const TempDir dir;
+  (void)opened(dir.file());
+  run_sql(dir.file(),
+          "DROP TABLE finished; CREATE TABLE finished (id INTEGER PRIMARY KEY, vm, profile, scope, "
+          "job, result, cause, cause_text, exit_code, created_ms, listening_ms, started_ms, "
+          "ended_ms, host, vcpus, memory, disk);"
+          "INSERT INTO finished VALUES (1, 5, '', '', '', '', '', '', NULL, NULL, NULL, NULL, "
+          "NULL, '', 0, 0, 0)");
+  const auto jobs = opened(dir.file())->recent(10);
+  REQUIRE_FALSE(jobs);
+  CHECK(jobs.error().code == Errc::invalid);
+}
+
+TEST_CASE("a directory that is not there is an error that names the file") {
+  const auto history = History::open("/nonexistent/history.sqlite");
+  REQUIRE_FALSE(history);
+  CHECK(history.error().what ==
+        "history /nonexistent/history.sqlite: unable to open database file; check that its "
+        "directory exists and can be written");
+}
+
+TEST_CASE("another writer's lock is reported as busy") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  sqlite3* other = nullptr;
+  REQUIRE(sqlite3_open(dir.file().c_str(), &other) == SQLITE_OK);
+  REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) == SQLITE_OK);
+  const auto recorded = history->record(named("a"));
+  sqlite3_close(other);
+  REQUIRE_FALSE(recorded);
+  CHECK(recorded.error().code == Errc::busy);
+}
+
+TEST_CASE("an entry that could not be written leaves the history usable") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  run_sql(dir.file(),
+          "CREATE TRIGGER refuse BEFORE INSERT ON finished WHEN NEW.vm = 'bad' "
+          "BEGIN SELECT RAISE(ABORT, 'no'); END");
+  CHECK_FALSE(history->record(named("bad")));
+  CHECK(history->record(named("good")));
+  CHECK(recent(*history, 10) == std::vector<FinishedJob>{named("good")});
+}
+
+}  // namespace mvr::history

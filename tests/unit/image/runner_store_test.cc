@@ -1,0 +1,116 @@
+#include "fixture.h"
+
+namespace mvr::image {
+namespace {
+
+void make_release(const std::string& tree, mode_t mode = 0755) {
+  put(tree + "/bin/Runner.Listener", "#!/bin/sh\n", mode);
+  put(tree + "/config.sh", "#!/bin/sh\n", 0755);
+}
+
+void pack(const std::string& tree, const std::string& tarball) {
+  output_of({"tar", "-C", tree, "-czf", tarball, "."});
+}
+
+TEST_CASE("a runner tarball becomes a drive that root owns, with the version of its name") {
+  const TempDir dir;
+  make_release(dir / "tree");
+  if (::geteuid() == 0) output_of({"chown", "-R", "1234:1234", dir / "tree"});
+  const std::string tarball = dir / "actions-runner-linux-x64-2.336.0.tar.gz";
+  pack(dir / "tree", tarball);
+  const RunnerStore store(dir / "state");
+  const auto installed = store.install("current", tarball);
+  INFO(error_of(installed));
+  REQUIRE(installed.has_value());
+  CHECK(installed->labels.at("version") == "2.336.0");
+  CHECK(installed->architecture == "amd64");
+  CHECK(installed->source == tarball);
+  CHECK(installed->digest == "sha256:" + sys::sha256_file(store.drive_path("current")));
+  const auto found = store.find("current");
+  REQUIRE(found.has_value());
+  CHECK(manifest_json(*found) == manifest_json(*installed));
+  const std::string listener = debugfs(store.drive_path("current"), "stat /bin/Runner.Listener");
+  CHECK(contains(listener, "Mode:  0755"));
+  if (::geteuid() == 0) CHECK(contains(listener, "User:     0"));
+  CHECK(names_in(dir / "state/runners") == std::vector<std::string>{"current"});
+}
+
+TEST_CASE("an unpacked runner directory is installed and left as it was") {
+  const TempDir dir;
+  make_release(dir / "runner");
+  const RunnerStore store(dir / "state");
+  const auto installed = store.install("dev", dir / "runner");
+  INFO(error_of(installed));
+  REQUIRE(installed.has_value());
+  CHECK(installed->labels.empty());
+  CHECK(contains(debugfs(store.drive_path("dev"), "ls -p /bin"), "Runner.Listener"));
+  CHECK(names_in(dir / "runner") == std::vector<std::string>{"bin", "config.sh"});
+}
+
+TEST_CASE("installing again under a name replaces it, also while a VM holds the old one") {
+  const TempDir dir;
+  make_release(dir / "runner");
+  const RunnerStore store(dir / "state");
+  REQUIRE(store.install("dev", dir / "runner").has_value());
+  auto pin = store.pin("dev");
+  REQUIRE(pin.has_value());
+  put(dir / "runner/new", "x");
+  REQUIRE(store.install("dev", dir / "runner").has_value());
+  CHECK(contains(debugfs(store.drive_path("dev"), "ls -p /"), "/new/"));
+  *pin = Fd();
+  REQUIRE(store.remove("dev").has_value());
+  CHECK(store.list()->empty());
+}
+
+TEST_CASE("what has no Runner.Listener is not a runner release") {
+  const TempDir dir;
+  put(dir / "other/readme", "x");
+  pack(dir / "other", dir / "other.tar.gz");
+  const RunnerStore store(dir / "state");
+  CHECK(contains(error_of(store.install("x", dir / "other")), "bin/Runner.Listener"));
+  CHECK(contains(error_of(store.install("x", dir / "other.tar.gz")), "bin/Runner.Listener"));
+  CHECK(contains(error_of(store.install("x", dir / "absent")), "absent"));
+  CHECK(names_in(dir / "state/runners").empty());
+}
+
+TEST_CASE("a runner that jobs could not execute is refused with the remedy") {
+  const TempDir dir;
+  make_release(dir / "runner", 0700);
+  CHECK(
+      contains(error_of(RunnerStore(dir / "state").install("x", dir / "runner")), "chmod -R a+rX"));
+}
+
+TEST_CASE("a hostile runner tarball writes nothing outside and leaves nothing behind") {
+  const TempDir dir;
+  make_release(dir / "tree");
+  put(dir / "tree/evil", "x");
+  output_of({"tar", "-C", dir / "tree", "--transform", "s,^./evil,../../../evil,", "-P", "-czf",
+             dir / "evil.tar.gz", "."});
+  CHECK(contains(error_of(RunnerStore(dir / "state").install("x", dir / "evil.tar.gz")), ".."));
+  CHECK(names_in(dir / "state/runners").empty());
+  CHECK_FALSE(sys::exists(dir / "evil"));
+  CHECK_FALSE(sys::exists(dir / "state/evil"));
+}
+
+TEST_CASE("a missing runner release is named together with the way to install it") {
+  const TempDir dir;
+  const std::string text = error_of(RunnerStore(dir.path()).find("current"));
+  CHECK(contains(text, "not_found: runner release \"current\""));
+  CHECK(contains(text, "mvrunner runner install"));
+}
+
+TEST_CASE("a release for another machine is refused") {
+  const TempDir dir;
+  make_release(dir / "tree");
+  const std::string tarball = dir / "actions-runner-linux-arm64-2.336.0.tar.gz";
+  pack(dir / "tree", tarball);
+  const auto installed = RunnerStore(dir / "state").install("x", tarball);
+#if defined(__x86_64__)
+  CHECK(contains(error_of(installed), "is for arm64"));
+#else
+  CHECK(installed.has_value());
+#endif
+}
+
+}  // namespace
+}  // namespace mvr::image

@@ -1,0 +1,132 @@
+#include "sys/cgroup.h"
+
+#include <csignal>
+
+#include "helpers.h"
+#include "sys/process.h"
+
+namespace mvr::sys {
+namespace {
+
+constexpr Duration kLong(10'000);
+
+// Our own directory below the real cgroup2 mount, gone afterwards.
+class Root {
+ public:
+  Root() {
+    auto root = CgroupRoot::open(unique_name());
+    REQUIRE(root);
+    root_ = std::move(*root);
+  }
+  Root(const Root&) = delete;
+  Root& operator=(const Root&) = delete;
+  ~Root() {
+    const auto children = root_.children();
+    if (children) {
+      for (const std::string& child : *children) (void)root_.remove(child);
+    }
+    (void)root_.remove_self();
+  }
+  CgroupRoot* operator->() { return &root_; }
+
+ private:
+  CgroupRoot root_;
+};
+
+Process sleeper_in(const Cgroup& group) {
+  SpawnOptions options;
+  options.argv = {"/bin/sh", "-c", "sleep 100 & wait"};
+  options.cgroup_fd = group.fd();
+  auto process = Process::spawn(options);
+  REQUIRE(process);
+  return std::move(*process);
+}
+
+// cgroup.events changes after the last member is reaped; poll it with a bound.
+bool becomes_empty(const Cgroup& group) {
+  const Instant deadline = monotonic_now() + kLong;
+  while (monotonic_now() < deadline) {
+    const auto populated = group.populated();
+    if (populated && !*populated) return true;
+  }
+  return false;
+}
+
+TEST_CASE("a process starts inside its group and dies with it, children included") {
+  MVR_NEEDS_ROOT();
+  Root root;
+  const auto group = root->create("vm-1");
+  REQUIRE(group);
+  CHECK(group->populated() == false);
+  Process process = sleeper_in(*group);
+  CHECK(group->populated() == true);
+  const auto own = read_file("/proc/" + std::to_string(process.pid()) + "/cgroup");
+  REQUIRE(own);
+  CHECK(own->find("/" + unique_name() + "/vm-1\n") != std::string::npos);
+  CHECK(root->remove("vm-1").error().code == Errc::busy);
+  REQUIRE(group->kill());
+  CHECK(process.wait(kLong) == Exit{0, SIGKILL});
+  CHECK(becomes_empty(*group));
+  CHECK(root->remove("vm-1"));
+  CHECK(root->children()->empty());
+}
+
+TEST_CASE("making a group twice opens it, removing it twice is ok") {
+  MVR_NEEDS_ROOT();
+  Root root;
+  REQUIRE(root->create("b"));
+  REQUIRE(root->create("a"));
+  REQUIRE(root->create("a"));
+  CHECK(root->children() == std::vector<std::string>{"a", "b"});
+  CHECK(root->remove_self().error().code == Errc::busy);
+  CHECK(root->remove("a"));
+  CHECK(root->remove("a"));
+  CHECK(root->remove("b"));
+}
+
+TEST_CASE("each limit is applied or reported") {
+  MVR_NEEDS_ROOT();
+  Root root;
+  const auto group = root->create("limits");
+  REQUIRE(group);
+  CHECK(group->set_limits(CgroupLimits{}) == std::vector<std::string>{});
+  CgroupLimits limits;
+  limits.memory = mib(64);
+  limits.cpu_percent = 150;
+  limits.pids = 100;
+  const auto missing = group->set_limits(limits);
+  REQUIRE(missing);
+  for (const char* name : {"memory", "cpu", "pids"}) {
+    CAPTURE(name);
+    const auto& has = root->controllers();
+    const bool is_here = std::find(has.begin(), has.end(), name) != has.end();
+    const bool is_missing = std::find(missing->begin(), missing->end(), name) != missing->end();
+    CHECK(is_here != is_missing);
+  }
+}
+
+TEST_CASE("a name cannot leave the directory") {
+  MVR_NEEDS_ROOT();
+  for (const char* name : {"", ".", "..", "a/b", "../x", "cgroup.procs"}) {
+    CAPTURE(name);
+    CHECK(CgroupRoot::open(name).error().code == Errc::invalid);
+  }
+  Root root;
+  CHECK(root->create("../x").error().code == Errc::invalid);
+  CHECK(root->remove("..").error().code == Errc::invalid);
+}
+
+TEST_CASE("a descriptor that is no group is refused by the kernel, and that is said") {
+  const TempDir dir;
+  const auto fd = open_read(dir.path());
+  REQUIRE(fd);
+  SpawnOptions options;
+  options.argv = {"/bin/true"};
+  options.cgroup_fd = fd->get();
+  const auto process = Process::spawn(options);
+  REQUIRE_FALSE(process);
+  CHECK(process.error().what.rfind("spawn /bin/true: clone into the cgroup: ", 0) == 0);
+}
+
+}  // namespace
+}  // namespace mvr::sys
