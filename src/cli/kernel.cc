@@ -18,10 +18,11 @@ Result<image::KernelStore> open_store(const Context& context) {
   return image::KernelStore(config.state_dir);
 }
 
-int install(const Context& context, const std::string& deb) {
+int install(const Context& context, const std::vector<std::string>& packages) {
   auto store = open_store(context);
   if (!store) return report_config(store.error());
-  auto kernel = store->install(deb, [](const std::string& line) { std::cerr << line << "\n"; });
+  auto kernel =
+      store->install(packages, [](const std::string& line) { std::cerr << line << "\n"; });
   if (!kernel) return report(kernel.error());
   std::cout << kernel->name << "\n";
   return exit_ok;
@@ -63,11 +64,14 @@ int remove(const Context& context, const std::string& name) {
 void register_kernel(CLI::App& app, Context& context, int& exit_code) {
   CLI::App* verb = app.add_subcommand("kernel", "install and list the kernels VMs boot");
   verb->require_subcommand(1);
-  auto deb = std::make_shared<std::string>();
+  auto packages = std::make_shared<std::vector<std::string>>();
   CLI::App* add = verb->add_subcommand(
       "install", "take the newest cloud kernel of this distribution, or a package file");
-  add->add_option("--deb", *deb, "kernel package to take instead of asking apt")->type_name("FILE");
-  add->callback([&context, &exit_code, deb] { exit_code = install(context, *deb); });
+  add->add_option("--deb", *packages,
+                  "kernel package to take instead of asking apt; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("FILE");
+  add->callback([&context, &exit_code, packages] { exit_code = install(context, *packages); });
   CLI::App* ls = verb->add_subcommand("ls", "list the kernels, newest first");
   add_output_option(*ls, context);
   ls->callback([&context, &exit_code] { exit_code = list(context); });

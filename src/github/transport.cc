@@ -199,8 +199,12 @@ void Transport::State::on_response(Result<sys::HttpResponse> response) {
   const bool is_unchanged = response->status == 304 && !entry.request.etag.empty();
   if (is_unchanged || (response->status >= 200 && response->status < 300)) {
     limits_in_a_row = 0;
-    ApiReply reply{response->status, std::move(response->headers), std::move(response->body),
-                   entry.sent, date_of(*response)};
+    ApiReply reply;
+    reply.status = response->status;
+    reply.date = date_of(*response);
+    reply.sent = entry.sent;
+    reply.headers = std::move(response->headers);
+    reply.body = std::move(response->body);
     finish(std::move(entry), std::move(reply));
   } else if (is_redirect(response->status)) {
     on_redirect(std::move(entry), *response);

@@ -53,28 +53,30 @@ void tell_console(const Error& error) {
   (void)std::fprintf(stderr, "mvrunner-agent: %s\n", printable(error.what).c_str());
 }
 
-Result<void> begin() {
-  TRY(mount_kernel_filesystems());
-  return load_modules();
-}
-
 }  // namespace
 
 void run() {
-  const Result<void> begun = begin();
+  const Result<void> mounted = mount_kernel_filesystems();
   Result<Fd> signals = make_signals();
+  // The host waits for hello: what only the rest of the boot needs is loaded after it.
+  Modules modules;
+  while (!Port::is_present() && modules.load_next()) {
+  }
   Result<Port> port = signals ? Port::open(kPortWait) : Result<Port>(fail(signals.error()));
   if (!port) {
-    if (!begun) tell_console(begun.error());
+    if (!mounted) tell_console(mounted.error());
+    if (!modules.outcome()) tell_console(modules.outcome().error());
     tell_console(port.error());
     std::this_thread::sleep_for(seconds(1));
     restart_machine();
   }
   Agent agent(std::move(*port), std::move(*signals));
   agent.say_hello();
-  if (!begun) agent.give_up(begun.error());
-  const Result<void> ready = agent.set_up();
-  if (!ready) agent.give_up(ready.error());
+  while (modules.load_next()) {
+  }
+  for (const Result<void>& step : {mounted, modules.outcome(), agent.set_up()}) {
+    if (!step) agent.give_up(step.error());
+  }
   agent.serve();
 }
 

@@ -1,7 +1,9 @@
 // The first steps of process 1, inside the initramfs.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -9,9 +11,23 @@ namespace mvr::guest {
 
 // /proc, /sys, /dev, and standard input, output and error on the console.
 Result<void> mount_kernel_filesystems();
-// Loads /modules/* of the initramfs in the order of their names and removes the files. A module
-// whose device is absent or that is built in is no error.
-Result<void> load_modules();
+
+// The kernel modules of the initramfs, /modules/*, in the order of their names. A module whose
+// device is absent or that is built in is no error.
+class Modules {
+ public:
+  Modules();
+  // Loads one and removes its file; false when there is none left.
+  bool load_next();
+  // The first failure so far.
+  [[nodiscard]] const Result<void>& outcome() const { return outcome_; }
+
+ private:
+  std::vector<std::string> names_;
+  std::size_t next_ = 0;
+  Result<void> outcome_;
+};
+
 std::string kernel_release();
 // Since the machine started.
 std::uint64_t boot_milliseconds();

@@ -31,6 +31,8 @@ std::optional<std::string> find_port() {
 
 }  // namespace
 
+bool Port::is_present() { return find_port().has_value(); }
+
 Result<Port> Port::open(std::chrono::milliseconds limit) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   auto path = find_port();

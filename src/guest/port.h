@@ -18,6 +18,7 @@ namespace mvr::guest {
 
 class Port {
  public:
+  static bool is_present();
   // Waits until the port named channel::kPortName is there.
   static Result<Port> open(std::chrono::milliseconds limit);
 

@@ -73,7 +73,7 @@ class Extractor {
   Result<void> extract_all(archive* reader) {
     if (!writer_) return fail(Errc::io, "libarchive: no memory");
     int flags = ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_SECURE_NODOTDOT |
-                ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_UNLINK;
+                ARCHIVE_EXTRACT_SECURE_SYMLINKS;
     if (trust_ == Trust::rootfs) {
       flags |= ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_XATTR | ARCHIVE_EXTRACT_ACL;
     }

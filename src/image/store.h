@@ -87,9 +87,10 @@ class KernelStore {
   explicit KernelStore(std::string state_dir) : state_dir_(std::move(state_dir)) {}
   Result<std::vector<Kernel>> list() const;  // newest first
   Result<Kernel> find(const std::string& name) const;
-  // From a .deb; `deb` empty: the newest cloud kernel package through apt-get download.
-  // `progress` gets one line per step.
-  Result<Kernel> install(const std::string& deb,
+  // From kernel package files (.deb: the image and, where the distribution splits them off, its
+  // modules); none given: this distribution's newest cloud kernel through `apt-get download`.
+  // `progress` gets one line per step. On any Err the store is as before.
+  Result<Kernel> install(const std::vector<std::string>& packages,
                          const std::function<void(const std::string&)>& progress) const;
   Result<void> remove(const std::string& name) const;
 

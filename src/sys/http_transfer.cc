@@ -43,7 +43,6 @@ Errc code_of_curl(CURLcode code) {
     case CURLE_OPERATION_TIMEDOUT:
       return Errc::timed_out;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
       return Errc::invalid;
     case CURLE_ABORTED_BY_CALLBACK:
       return Errc::cancelled;

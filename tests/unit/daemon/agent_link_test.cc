@@ -48,8 +48,11 @@ class Guest {
   }
   template <class Done>
   bool until(Done done) {
-    for (int i = 0; i < 500 && !done(); ++i) REQUIRE(loop->run_once(Duration{10}));
-    return done();
+    for (int i = 0; i < 500; ++i) {
+      if (done()) return true;
+      REQUIRE(loop->run_once(Duration{10}));
+    }
+    return false;
   }
 
   std::string directory;

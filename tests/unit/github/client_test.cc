@@ -89,7 +89,8 @@ TEST_CASE("a JIT request is never repeated, whatever happens to it") {
     const auto jit = generate(bench, repository_scope());
     REQUIRE_FALSE(jit);
     CHECK(jit.error().code == c.code);
-    CHECK(jit.error().what.find(kJit) != std::string::npos);
+    CHECK(jit.error().what.find("POST /api/v3/repos/acme/app/actions/runners/generate-jitconfig") !=
+          std::string::npos);
     // A request behind it shows that nothing is waiting to be sent again.
     bench.server->always(kRunners, answer(std::string(kRunnersPage)));
     REQUIRE(runners(bench));

@@ -54,8 +54,10 @@ TEST_CASE("no single changed byte breaks a decoder") {
     std::string body(decoder.sample);
     for (std::size_t at = 0; at < body.size(); ++at) {
       const char before = body[at];
-      for (const char other : {'\0', '"', '[', ']', '{', '}', ',', '\\', '9', '-', '\xff'}) {
-        body[at] = other;
+      // Two of these a place: all of them everywhere take long under the sanitizers.
+      static constexpr std::string_view kOthers("\0\"[]{},\\9-\xff", 11);
+      for (const std::size_t turn : {at, at + 5}) {
+        body[at] = kOthers[turn % kOthers.size()];
         (void)decoder.accepts(body);  // either way: it returns, and the sanitizers stay silent
       }
       body[at] = before;

@@ -68,7 +68,7 @@ esac
     }
     return left;
   }
-  PathIs path_{(dir_ / "bin") + ":/usr/bin:/bin"};
+  PathIs path_{(dir_ / "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"};
 };
 
 TEST_CASE("docker's export becomes an image with its config, and nothing else stays") {

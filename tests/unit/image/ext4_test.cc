@@ -51,16 +51,15 @@ TEST_CASE("an ext4 keeps owners, modes, links, devices, holes and attributes of 
     std::filesystem::create_directory(out);
     output_of({"debugfs", "-R", "rdump / " + out, image});
     struct stat facts {};
-    REQUIRE(::lstat((out + "/usr/bin/sudo").c_str(), &facts) == 0);
-    CHECK((facts.st_mode & 07777) == 04755);
     REQUIRE(::lstat((out + "/home/u/\xc3\xbc\xe2\x82\xac file").c_str(), &facts) == 0);
     CHECK(facts.st_uid == 123456);
     CHECK(facts.st_gid == 4000000000U);
     CHECK((facts.st_mode & 07777) == 0640);
     CHECK(get(out + "/usr/bin/ping6") == "echo");
     CHECK(std::filesystem::read_symlink(out + "/long") == target);
-    REQUIRE(::lstat((out + "/tmp").c_str(), &facts) == 0);
-    CHECK((facts.st_mode & 07777) == 01777);
+    // debugfs drops the set-id and sticky bits of what it copies out.
+    CHECK(contains(debugfs(image, "stat /usr/bin/sudo"), "Mode:  04755"));
+    CHECK(contains(debugfs(image, "stat /tmp"), "Mode:  01777"));
   }
   SECTION("hard links, devices and holes") {
     CHECK(contains(debugfs(image, "stat /usr/bin/ping6"), "Links: 2"));

@@ -1,6 +1,7 @@
 // Temporary directories and small helpers of the image tests.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/result.h"

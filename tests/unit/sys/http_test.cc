@@ -286,7 +286,9 @@ TEST_CASE("an answer that is not HTTP is unavailable, not a response") {
   Fixture test;
   Server server(*test.loop, listen_tcp(),
                 [](const std::string&) { return std::string("SSH-2.0-OpenSSH\r\n\r\n"); });
-  CHECK(test.fetch(get(server.url())).error().code == Errc::unavailable);
+  const auto response = test.fetch(get(server.url()));
+  REQUIRE_FALSE(response);
+  CHECK(response.error().code == Errc::unavailable);
 }
 
 TEST_CASE("other protocols and nonsense are refused, later and not in send") {
