@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/text.h"
 #include "config/load.h"
 #include "sys/files.h"
 #include "sys/host.h"
@@ -24,15 +25,35 @@ constexpr const char* kAbout =
     "mvrunner turns this Linux host into GitHub Actions runners: a fresh microVM for every job.\n"
     "Start with: mvrunner kernel install; mvrunner image build -t debian-12 DIR; mvrunner serve";
 
+// What is wrong with the verb at `place`, when that is what went wrong: none or an unknown one.
+std::string verb_error(const CLI::App& app, const CLI::App& place) {
+  std::vector<std::string> names;
+  for (const CLI::App* verb : place.get_subcommands({})) {
+    if (!verb->get_group().empty()) names.push_back(verb->get_name());
+  }
+  if (names.empty()) return {};
+  const auto rest = app.remaining(true);
+  if (rest.empty() || rest.front().starts_with("-")) {
+    return "a verb is missing: one of " + join(names, ", ");
+  }
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  std::string text = "unknown verb '" + printable(rest.front(), 32) + "'";
+  if (const auto near = nearest_name(rest.front(), views))
+    text += "; did you mean `" + *near + "`?";
+  return text;
+}
+
 // One line, and what to type instead.
 int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* place = &app;
   while (!place->get_subcommands().empty()) place = place->get_subcommands().front();
+  const std::string verb = verb_error(app, *place);
   std::string path;
   for (const CLI::App* at = place; at != nullptr; at = at->get_parent()) {
     path = at->get_name() + (path.empty() ? "" : " " + path);
   }
-  std::cerr << "mvrunner: " << error.what() << "; see `" << path << " --help`\n";
+  std::cerr << "mvrunner: " << (verb.empty() ? error.what() : verb) << "; see `" << path
+            << " --help`\n";
   return exit_usage;
 }
 

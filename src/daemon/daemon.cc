@@ -50,6 +50,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(core::Config config, DaemonOptions
   if (sys::exists(daemon->draining_mark())) daemon->post(core::DrainChanged{true});
   daemon->measure();
   daemon->check_images();
+  daemon->warm_up();
   Daemon* raw = daemon.get();
   if (daemon->github_) {
     daemon->sweep_ghosts();
@@ -309,6 +310,18 @@ void Daemon::check_images() {
     if (!why.empty())
       log(Level::warn, "profile_cannot_boot", {{"profile", profile.name}, {"why", why}});
     post(core::ImageMissing{profile.name, why});
+  }
+}
+
+// The first use of a kernel makes its initramfs and probes the accelerator, which takes seconds:
+// now, not when a job waits.
+void Daemon::warm_up() {
+  for (const auto& profile : config_.profiles) {
+    if (!room_->why_not(profile).empty()) continue;  // said by check_images()
+    auto ready = room_->kernel(profile.kernel);
+    if (ready) continue;
+    log(Level::error, "kernel_not_ready",
+        {{"profile", profile.name}, {"error", ready.error().what}});
   }
 }
 

@@ -72,6 +72,7 @@ class Daemon {
   void keep_draining(bool draining);
   void measure();
   void check_images();
+  void warm_up();
   void arm();
   [[nodiscard]] bool is_done() const;
 

@@ -30,7 +30,7 @@ std::vector<std::string> resolver_arguments(const core::Config& config) {
       "--cache-size=2000",
       "--user=nobody",
       "--group=nogroup",
-      "--log-facility=-",
+      "--log-facility=/dev/null",  // it still says on stderr why it dies
   };
 }
 

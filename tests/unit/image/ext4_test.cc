@@ -108,7 +108,7 @@ TEST_CASE("a tree that takes more than was estimated gets a larger filesystem") 
   // Attributes too large for the inode need a block each, which the estimate leaves out.
   const std::string tree = dir / "tree";
   std::filesystem::create_directory(tree);
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 2200; ++i) {
     const std::string path = tree + "/" + std::to_string(i);
     std::ofstream(path).flush();
     if (::setxattr(path.c_str(), "user.big", std::string(3000, char('a' + i % 26)).data(), 3000,
