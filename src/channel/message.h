@@ -20,8 +20,8 @@
 namespace mvr::channel {
 
 inline constexpr int kVersion = 1;
-inline constexpr std::size_t kMaxRecord = 256 * 1024;
-inline constexpr std::size_t kMaxChunk = 64 * 1024;  // bytes in one Output or Input
+inline constexpr std::size_t kMaxRecord = std::size_t{256} * 1024;
+inline constexpr std::size_t kMaxChunk = std::size_t{64} * 1024;  // bytes in one Output or Input
 inline constexpr std::string_view kPortName = "dev.mvrunner.agent.0";
 
 // ---- host -> agent -----------------------------------------------------------------------------

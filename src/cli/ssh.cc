@@ -13,12 +13,14 @@
 
 #include "cli/client.h"
 #include "sys/files.h"
+#include "sys/net.h"
 #include "sys/process.h"
 #include "sys/unix_socket.h"
 
 namespace mvr::cli {
 namespace {
 
+constexpr int kConnectLimitMs = 10'000;
 constexpr std::uint64_t kKeyLifetime = 60;  // seconds to log in; the session itself lasts
 
 // A directory that only we read, removed at the end.
@@ -144,6 +146,7 @@ Result<int> hand_over(const Context& context, const std::string& vm) {
   TRY_ASSIGN(const auto answer, client.receive());
   const Fd socket = client.take_fd();
   if (!answer || !socket) return fail(Errc::protocol, "the daemon sent no connection");
+  TRY(mvr::context(sys::finish_connect(socket, kConnectLimitMs), "sshd of " + vm));
   TRY(sys::send_with_fd(STDOUT_FILENO, std::string_view("\0", 1), socket.get()));
   return static_cast<int>(exit_ok);
 }

@@ -53,7 +53,7 @@ void check_token(Section& section, const core::GithubSettings& github) {
   if (has_file && has_env_file) {
     section.add("token_env_file", "token_file is given too; keep one of the two");
   }
-  if (!has_file && !has_env_file && section.has("scopes")) {
+  if (!has_file && !has_env_file && !github.scopes.empty()) {
     section.add("scopes", "scopes need a token: give github.token_file or github.token_env_file");
   }
 }

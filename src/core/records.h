@@ -83,29 +83,29 @@ struct InFlight {
 
 struct Vm {
   Slot slot = 0;
+  Phase phase = Phase::preparing;
   std::string name;  // unique over time: "<profile>-<6 base32>"
   std::string profile;
   std::string scope;  // Scope::id() or kCommandScope
   Resources size;
-  Phase phase = Phase::preparing;
   Instant since{};  // of the phase
   Instant created{};
-  std::optional<Runner> runner;    // registered at GitHub and not known to be gone
-  bool jit_ready = false;          // the daemon holds its JIT config (or its command) for claim
+  std::optional<Runner> runner;  // registered at GitHub and not known to be gone
+  bool jit_ready = false;        // the daemon holds its JIT config (or its command) for claim
+  bool adopted = false;          // taken over at start and its agent has not answered yet
+  bool removed = false;  // the host side is gone; the record only waits for its registration
   std::uint32_t jit_failures = 0;  // in a row
   Instant jit_retry_at{};
-  bool adopted = false;          // taken over at start and its agent has not answered yet
   std::string job;               // display name, once running
   std::string result;            // as the runner reported it: "Succeeded", "Failed", ...
   std::optional<int> exit_code;  // of the listener or the one-off command
   EndCause cause = EndCause::none;
-  std::string cause_text;          // for people; printable
-  std::optional<Instant> kill_at;  // ending: when grace is over; set = the stop was sent
-  std::uint32_t remove_failures = 0;
-  Instant remove_retry_at{};
-  bool removed = false;  // the host side is gone; the record only waits for its registration
   EndCause release_cause = EndCause::none;  // why it ends once its runner is deregistered
+  std::string cause_text;                   // for people; printable
+  std::optional<Instant> kill_at;           // ending: when grace is over; set = the stop was sent
+  std::uint32_t remove_failures = 0;
   std::uint32_t deregister_failures = 0;
+  Instant remove_retry_at{};
   Instant deregister_retry_at{};
   InFlight in_flight;
   friend bool operator==(const Vm&, const Vm&) = default;

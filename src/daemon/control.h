@@ -7,7 +7,8 @@
 //   {"op":"kill","vm":V}              -> {"ok":true,"vm":name}
 //   {"op":"authorize","vm":V,"public_key":K,"lifetime_s":N}
 //                                     -> {"ok":true,"vm":name,"user":U,"host_key":H,"port":N}
-//   {"op":"connect","vm":V,"port":N}  -> {"ok":true} + a connected TCP socket to the guest
+//   {"op":"connect","vm":V,"port":N}  -> {"ok":true} + a TCP socket on its way to the guest: the
+//                                        client waits for the connection, the daemon never does
 //   {"op":"log","vm":V,"which":W}     -> {"ok":true,"vm":name} + the file opened for reading
 //   {"op":"run","profile":P,"argv":[...]}
 //                                     -> {"event":"queued"}, {"event":"started","vm":name},

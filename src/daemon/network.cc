@@ -10,7 +10,6 @@
 namespace mvr::daemon {
 namespace {
 
-constexpr int kConnectLimitMs = 5000;
 constexpr unsigned kPrefix = 30;
 
 // What no guest may reach: this host, private, shared, link-local (metadata), benchmark,
@@ -156,7 +155,7 @@ Result<void> Network::detach(const core::SlotNames& names) {
 }
 
 Result<Fd> Network::connect(const core::SlotNames& names, unsigned port) const {
-  return sys::connect_tcp(netns_, names.guest.to_text(), port, kConnectLimitMs);
+  return sys::begin_connect_tcp(netns_, names.guest.to_text(), port);
 }
 
 Result<void> Network::down(const core::Config& config) {

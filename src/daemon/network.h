@@ -34,7 +34,7 @@ class Network {
   Result<Fd> attach(const core::SlotNames& names);
   // Removes the set element; absent is ok.
   Result<void> detach(const core::SlotNames& names);
-  // A TCP connection to a guest, made inside the namespace.
+  // A TCP connection to a guest, begun inside the namespace; see sys::finish_connect().
   [[nodiscard]] Result<Fd> connect(const core::SlotNames& names, unsigned port) const;
   // Removes namespace, veth pair and tables. For hosts that stop using mvrunner.
   static Result<void> down(const core::Config& config);

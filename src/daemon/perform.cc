@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "core/backoff.h"
 #include "daemon/journal.h"
+#include "daemon/kept_logs.h"
 #include "sys/files.h"
 
 namespace mvr::daemon {
@@ -138,6 +139,11 @@ void Performer::kill(const core::Kill& action) {
 }
 
 void Performer::remove(const core::Remove& action) {
+  if (const LiveVm* vm = find(action.slot); vm != nullptr) {
+    if (auto kept = keep_logs(parts_.config, vm->names(), vm->name()); !kept) {
+      log(Level::warn, "logs_not_kept", {{"vm", vm->name()}, {"error", kept.error().what}});
+    }
+  }
   vms_.erase(action.slot);  // closes pins, taps and sockets before the objects behind them go
   auto removed = remove_vm(parts_.config, parts_.room.cgroups(), parts_.network, action.slot);
   if (!removed) return report(core::RemoveFailed{action.slot, removed.error()});

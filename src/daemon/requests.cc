@@ -10,6 +10,7 @@
 #include "daemon/control.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
+#include "daemon/kept_logs.h"
 #include "daemon/status.h"
 #include "sys/files.h"
 
@@ -23,6 +24,7 @@ constexpr std::uint64_t kDefaultKeyLifetime = 60;
 constexpr std::uint64_t kMaxKeyLifetime = 24 * 3600;
 constexpr std::uint64_t kSshPort = 22;
 constexpr std::uint64_t kMaxPort = 65535;
+constexpr std::size_t kMaxVmName = 63;
 constexpr std::size_t kMaxFinished = 200;
 
 std::string text_field(const json& request, const char* name) {
@@ -52,7 +54,8 @@ Result<const core::Vm*> find_vm(const Daemon& daemon, const json& request) {
   for (const auto& [slot, vm] : daemon.world().vms) {
     if (vm.name == wanted || std::to_string(slot) == wanted) return &vm;
   }
-  return fail(Errc::not_found, "no VM '" + printable(wanted, 64) + "': `mvrunner ps` lists them");
+  return fail(Errc::not_found,
+              "no VM '" + printable(wanted, 64) + "': `mvrunner ps -a` lists them");
 }
 
 void do_ps(Daemon& daemon, Control&, Session& session, const json& request) {
@@ -122,17 +125,31 @@ void do_connect(Daemon& daemon, Control&, Session& session, const json& request)
   session.send_with_fd({{"ok", true}}, *socket);
 }
 
-void do_log(Daemon& daemon, Control&, Session& session, const json& request) {
+// A live VM's log, or what is kept of one that has ended.
+Result<std::pair<std::string, std::string>> find_log(const Daemon& daemon, const json& request,
+                                                     const std::string& which) {
   auto vm = find_vm(daemon, request);
-  if (!vm) return session.send_error(vm.error());
-  const core::SlotNames names = core::slot_names(daemon.config(), (*vm)->slot);
+  if (vm) {
+    const core::SlotNames names = core::slot_names(daemon.config(), (*vm)->slot);
+    return std::pair((*vm)->name,
+                     which == "console" ? names.console : names.directory + "/agent.log");
+  }
+  const std::string name = text_field(request, "vm");
+  const std::string kept = kept_log_path(daemon.config(), name, which);
+  if (is_plain_name(name, kMaxVmName) && sys::exists(kept)) return std::pair(name, kept);
+  return fail(vm.error());
+}
+
+void do_log(Daemon& daemon, Control&, Session& session, const json& request) {
   const std::string which = text_field(request, "which");
   if (which != "console" && which != "agent") {
     return session.send_error(Error{Errc::invalid, "log: which must be console or agent"});
   }
-  auto file = sys::open_read(which == "console" ? names.console : names.directory + "/agent.log");
+  const auto found = find_log(daemon, request, which);
+  if (!found) return session.send_error(found.error());
+  auto file = sys::open_read(found->second);
   if (!file) return session.send_error(file.error());
-  session.send_with_fd({{"ok", true}, {"vm", (*vm)->name}}, *file);
+  session.send_with_fd({{"ok", true}, {"vm", found->first}}, *file);
 }
 
 Result<std::vector<std::string>> argv_of(const json& request) {

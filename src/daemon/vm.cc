@@ -168,7 +168,7 @@ Result<void> LiveVm::save(const core::Vm& record) const {
     saved.start_time = process_.start_time();
   }
   TRY(sys::make_directories(names_.directory, 0711));
-  return sys::write_file_atomic(names_.spec, encode_spec(saved), 0600);
+  return sys::replace_file(names_.spec, encode_spec(saved), 0600);
 }
 
 Result<void> LiveVm::claim(const std::vector<std::string>& command) {

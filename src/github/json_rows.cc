@@ -213,8 +213,11 @@ Result<std::vector<std::string>> JsonRow::texts_or_empty(std::string_view field)
   return *texts;
 }
 
+bool has_nul(std::string_view body) { return body.find('\0') != std::string_view::npos; }
+
 Result<std::vector<JsonRow>> read_rows(std::string_view body, std::string_view list,
                                        std::span<const std::string_view> fields) {
+  if (has_nul(body)) return fail(Errc::protocol, "the answer is not JSON (it holds a zero byte)");
   RowReader reader(list, fields);
   const bool parsed = json::sax_parse(body.begin(), body.end(), &reader);
   return reader.finish(parsed);

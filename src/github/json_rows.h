@@ -49,6 +49,9 @@ class JsonRow {
   std::map<std::string, JsonCell, std::less<>> cells_;
 };
 
+// JSON holds no zero byte, but the parser takes one for the end and never sees what follows.
+bool has_nul(std::string_view body);
+
 // The objects of the array `list` of the top-level object; of the top-level array itself when
 // `list` is empty. Err protocol: not JSON, no such list, an item that is not an object, too deep;
 // too_large: more than kMaxRows.

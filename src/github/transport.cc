@@ -261,8 +261,9 @@ void Transport::State::on_refusal(Entry entry, const sys::HttpResponse& response
 void Transport::State::limit(Entry& entry, std::optional<Duration> wait) {
   if (!wait) wait = core::backoff_delay(kLimitBackoff, ++limits_in_a_row, entry.request.url);
   // Spread, so that the hosts that share a token do not all come back in the same moment.
+  const Duration most = std::min(kLimitJitter, *wait / 10);
   const auto spread = stable_hash(entry.request.about.label + entry.request.body) %
-                      static_cast<std::uint64_t>(kLimitJitter.count());
+                      (static_cast<std::uint64_t>(most.count()) + 1);
   const Duration jitter{static_cast<Duration::rep>(spread)};
   not_before = std::max(not_before, loop.now() + *wait + jitter);
 }

@@ -179,6 +179,7 @@ std::string encode_jit_request(const JitRequest& request) {
 }
 
 Result<JitConfig> decode_jit(std::string_view body) {
+  if (has_nul(body)) return fail(bad_jit("a zero byte instead"));
   json document = json::parse(body.begin(), body.end(), nullptr, false);
   json::string_t* encoded = string_member(document, "encoded_jit_config");
   if (encoded == nullptr) return fail(bad_jit("\"encoded_jit_config\" is missing"));

@@ -37,7 +37,7 @@ Result<Job> Job::start(const SpawnSpec& spec, bool with_input) {
 }
 
 std::string Job::read_from(Fd& pipe) {
-  std::array<char, 32 * 1024> buffer{};
+  std::array<char, 32'768> buffer{};
   const ssize_t got = ::read(pipe.get(), buffer.data(), buffer.size());
   if (got > 0) return {buffer.data(), static_cast<std::size_t>(got)};
   if (got == 0 || (errno != EAGAIN && errno != EINTR)) pipe = Fd();

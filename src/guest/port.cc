@@ -63,7 +63,7 @@ void Port::refresh(Outbox& outbox) {
 }
 
 Result<std::vector<std::string>> Port::receive() {
-  std::array<char, 32 * 1024> buffer{};
+  std::array<char, 32'768> buffer{};
   const ssize_t got = ::read(file_.get(), buffer.data(), buffer.size());
   if (got == 0) connected_ = false;
   if (got < 0 && errno != EAGAIN && errno != EINTR) return fail_errno(errno, "read the channel");

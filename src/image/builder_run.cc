@@ -40,7 +40,11 @@ std::vector<std::string> build_command(const Builder& builder, const BuildReques
   if (builder.kind == Kind::podman) add({"--format", "docker", "--force-rm"});
   if (request.no_cache) add({"--no-cache"});
   if (!request.target.empty()) add({"--target", request.target});
-  for (const auto& [name, value] : request.arguments) add({"--build-arg", name + "=" + value});
+  for (const auto& [name, value] : request.arguments) {
+    argv.emplace_back("--build-arg");
+    argv.push_back(name);
+    argv.back().append("=").append(value);
+  }
   add({"--iidfile", request.id_file, "--tag", request.tag, "--file", request.dockerfile,
        request.context});
   return argv;

@@ -237,22 +237,26 @@ Result<void> EntryStore::swap_in(const std::string& entry, const std::string& na
   return fail(Errc::busy, kind_.noun + " \"" + name + "\" keeps changing: try again");
 }
 
+Result<void> EntryStore::prepare(const std::string& entry, const Manifest& manifest) const {
+  const std::string data = entry + "/" + kind_.data_file;
+  const std::string description = entry + "/" + kManifest;
+  if (::chmod(data.c_str(), 0444) != 0) return fail_errno(errno, "chmod " + data);
+  TRY(sys::write_file(description, manifest_json(manifest), 0444));
+  TRY(sys::fsync_path(data));
+  TRY(sys::fsync_path(description));
+  return sys::fsync_path(entry);
+}
+
 Result<void> EntryStore::publish(const std::string& work, const Manifest& manifest) const {
   TRY(check_entry_name(manifest.name, kind_.noun));
   const std::string entry = work + "/entry";
-  const std::string data = entry + "/" + kind_.data_file;
   TRY(sys::make_directories(entry));
-  TRY(rename_with(work + "/" + kind_.data_file, data, RENAME_NOREPLACE));
-  if (::chmod(data.c_str(), 0444) != 0) return fail_errno(errno, "chmod " + data);
-  TRY(sys::write_file(entry + "/" + kManifest, manifest_json(manifest), 0444));
-  for (const std::string& path : {data, entry + "/" + kManifest, entry}) {
-    TRY(sys::fsync_path(path));
-  }
+  TRY(rename_with(work + "/" + kind_.data_file, entry + "/" + kind_.data_file, RENAME_NOREPLACE));
+  TRY(prepare(entry, manifest));
   TRY(swap_in(entry, manifest.name));
   TRY(sys::fsync_path(kind_.root));
   // Now `entry` is what had the name before, if anything had.
-  if (sys::exists(entry)) TRY(discard(entry));
-  return {};
+  return sys::exists(entry) ? discard(entry) : Result<void>{};
 }
 
 }  // namespace mvr::image

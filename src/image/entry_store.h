@@ -45,6 +45,7 @@ class EntryStore {
   void sweep_one(const std::string& name) const;
   Result<void> discard(const std::string& entry) const;
   Result<std::string> set_aside(const std::string& entry) const;
+  Result<void> prepare(const std::string& entry, const Manifest& manifest) const;
   Result<void> swap_in(const std::string& entry, const std::string& name) const;
 
   Kind kind_;

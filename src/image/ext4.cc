@@ -30,6 +30,11 @@ constexpr int kSizeAttempts = 4;
 constexpr const char* kFeatures =
     "none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
     "dir_nlink,extra_isize,metadata_csum";
+// Inode tables need no zeroing: the file is new and sparse.
+constexpr const char* kOptions =
+    "root_owner=0:0,lazy_itable_init=1,nodiscard,assume_storage_prezeroed=1";
+constexpr const char* kScratchOptions =
+    "root_owner=0:0,lazy_itable_init=1,nodiscard,assume_storage_prezeroed=1,packed_meta_blocks=1";
 constexpr const char* kScratchFeatures =
     "none,ext_attr,dir_index,filetype,extent,64bit,flex_bg,sparse_super2,large_file,huge_file,"
     "dir_nlink,extra_isize,metadata_csum";
@@ -148,6 +153,23 @@ bool is_too_small(const std::string& message) {
          message.find("No free space in") != std::string::npos;
 }
 
+// mke2fs on a new sparse file of this size. `arguments`: what differs between our filesystems.
+Result<sys::RunResult> make_ext4(const std::string& path, Bytes size,
+                                 const std::vector<std::string>& arguments) {
+  TRY(make_sparse(path, size));
+  std::vector<std::string> all = {"-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  all.push_back(path);
+  return run_e2fs("mke2fs", std::move(all));
+}
+
+tl::unexpected<Error> mke2fs_failure(const std::string& path, Bytes size,
+                                     const sys::RunResult& result) {
+  std::string text = "mke2fs " + path;
+  text.append(" (").append(format_bytes(size)).append("): ").append(result.exit.to_text());
+  return fail(Errc::io, text.append(": ").append(last_words(result.err)));
+}
+
 Result<void> check_clean(const std::string& path) {
   TRY_ASSIGN(const sys::RunResult result, run_e2fs("e2fsck", {"-fn", path}));
   if (result.exit.ok()) return {};
@@ -161,39 +183,17 @@ Result<void> write_ext4(const std::string& tree, const std::string& output,
                         const std::string& label, Bytes slack) {
   TRY_ASSIGN(const Measure measure, measure_tree(tree));
   Bytes size = first_size(measure, slack);
+  // Spare inodes: lost+found, and what the guest adds if it ever mounts this writable.
+  const std::string inodes = std::to_string(measure.inodes + measure.inodes / 16 + 1024);
   Unfinished unfinished(output);
   for (int attempt = 1;; ++attempt) {
-    TRY(make_sparse(output, size));
-    // Spare inodes: lost+found, and what the guest adds if it ever mounts this writable.
-    const std::string inodes = std::to_string(measure.inodes + measure.inodes / 16 + 1024);
     TRY_ASSIGN(const sys::RunResult result,
-               run_e2fs("mke2fs", {"-q",
-                                   "-F",
-                                   "-t",
-                                   "ext4",
-                                   "-b",
-                                   "4096",
-                                   "-I",
-                                   "256",
-                                   "-m",
-                                   "0",
-                                   "-O",
-                                   kFeatures,
-                                   "-N",
-                                   inodes,
-                                   "-L",
-                                   short_label(label),
-                                   "-E",
-                                   "root_owner=0:0,lazy_itable_init=1,nodiscard,"
-                                   "assume_storage_prezeroed=1",
-                                   "-d",
-                                   tree,
-                                   output}));
+               make_ext4(output, size,
+                         {"-O", kFeatures, "-E", kOptions, "-N", inodes, "-L", short_label(label),
+                          "-d", tree}));
     if (result.exit.ok()) break;
-    const std::string message = last_words(result.err);
     if (attempt == kSizeAttempts || !is_too_small(result.err)) {
-      return fail(Errc::io, "mke2fs " + output + " (" + format_bytes(size) +
-                                "): " + result.exit.to_text() + ": " + message);
+      return mke2fs_failure(output, size, result);
     }
     size = Bytes{(size.value + size.value / 2) / kBlock * kBlock};
   }
@@ -208,19 +208,12 @@ Result<void> make_scratch_template(const std::string& path, Bytes size) {
   }
   const std::string partial = path + ".new-" + std::to_string(::getpid());
   Unfinished unfinished(partial);
-  TRY(make_sparse(partial, Bytes{size.value / kBlock * kBlock}));
   // All metadata in one run at the front and every inode table marked as zeroed: a copy moves a
   // few hundred KiB, and the guest's kernel initialises nothing in the background.
   TRY_ASSIGN(const sys::RunResult result,
-             run_e2fs("mke2fs", {"-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0",
-                                 "-O", kScratchFeatures, "-L", "scratch", "-E",
-                                 "root_owner=0:0,lazy_itable_init=1,nodiscard,"
-                                 "assume_storage_prezeroed=1,packed_meta_blocks=1",
-                                 partial}));
-  if (!result.exit.ok()) {
-    return fail(Errc::io,
-                "mke2fs " + partial + ": " + result.exit.to_text() + ": " + last_words(result.err));
-  }
+             make_ext4(partial, Bytes{size.value / kBlock * kBlock},
+                       {"-O", kScratchFeatures, "-E", kScratchOptions, "-L", "scratch"}));
+  if (!result.exit.ok()) return mke2fs_failure(partial, size, result);
   TRY(check_clean(partial));
   TRY(sys::fsync_path(partial));
   TRY(sys::rename_durably(partial, path));

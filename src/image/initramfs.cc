@@ -81,7 +81,7 @@ Result<std::string> read_module(const std::string& path) {
     return archive_failure(reader.get(), "read the kernel module " + path);
   }
   std::string content;
-  std::array<char, 64 * 1024> buffer{};
+  std::array<char, 65'536> buffer{};
   for (;;) {
     const la_ssize_t got = archive_read_data(reader.get(), buffer.data(), buffer.size());
     if (got < 0) return archive_failure(reader.get(), "unpack the kernel module " + path);

@@ -1,128 +1,221 @@
 #include "image/kernel_package.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
 
 #include "base/text.h"
 #include "image/entry_store.h"
 #include "image/program.h"
 #include "sys/files.h"
+#include "sys/process.h"
 
 namespace mvr::image {
 namespace {
 
-constexpr Duration kDownloadLimit{600'000};
 constexpr Duration kStepLimit{120'000};
-constexpr std::size_t kMaxRelease = 64;
+constexpr Duration kDownloadLimit{900'000};
 
-// Debian names its cloud flavour; Ubuntu's "virtual" is the kernel of its cloud images.
-Result<std::string> meta_package() {
-  TRY_ASSIGN(const std::string release, sys::read_file("/etc/os-release"));
-  if (release.find("ID=ubuntu") != std::string::npos) return std::string("linux-image-virtual");
-  if (release.find("debian") != std::string::npos)
-    return "linux-image-cloud-" + host_architecture();
-  return fail(Errc::unsupported,
-              "no kernel package is known for this distribution; give one with --deb FILE");
-}
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-Result<std::vector<std::string>> download(const std::string& directory,
-                                          const std::function<void(const std::string&)>& progress) {
-  TRY_ASSIGN(const std::string meta, meta_package());
-  auto listed = run_quiet({"apt-cache", "depends", "--important", meta}, kStepLimit);
-  const auto names = listed ? kernel_dependencies(*listed) : std::vector<std::string>{};
-  if (names.empty()) {
-    return fail(Errc::not_found, "apt does not know " + meta +
-                                     "; run 'apt-get update', or give a package with --deb FILE");
-  }
-  std::vector<std::string> argv = {"apt-get", "download"};
-  for (const auto& name : names) {
-    progress("downloading " + name);
-    argv.push_back(name);
-  }
-  sys::RunOptions options;
-  options.argv = std::move(argv);
-  options.env = inherited_environment();
-  options.directory = directory;
-  options.limit = kDownloadLimit;
-  TRY(context(sys::run_ok(options), "apt-get download"));
-  std::vector<std::string> files;
-  TRY_ASSIGN(const auto entries, sys::list_directory(directory));
-  for (const auto& entry : entries) {
-    if (entry.ends_with(".deb")) files.push_back(directory + "/" + entry);
-  }
-  return files;
-}
-
-// The one file boot/vmlinuz-<release> below the unpacked root.
-Result<std::string> find_release(const std::string& root) {
-  constexpr std::string_view prefix = "vmlinuz-";
-  std::string release;
-  if (auto names = sys::list_directory(root + "/boot")) {
-    for (const auto& name : *names) {
-      if (name.starts_with(prefix)) release = name.substr(prefix.size());
-    }
-  }
-  const bool plain = !release.empty() && release.size() <= kMaxRelease && release.front() != '.' &&
-                     release.find('/') == std::string::npos;
-  if (!plain) return fail(Errc::invalid, "the package holds no kernel (boot/vmlinuz-*)");
-  return release;
-}
-
-// Moves kernel and modules into the entry and indexes the modules.
-Result<void> arrange(const UnpackedKernel& work, const std::string& root) {
-  TRY(sys::make_directories(work.entry()));
-  TRY(sys::rename_durably(root + "/boot/vmlinuz-" + work.release, work.entry() + "/vmlinuz"));
-  for (const std::string base : {root, root + "/usr"}) {
-    const std::string modules = base + "/lib/modules/" + work.release;
-    if (!sys::exists(modules)) continue;
-    TRY_ASSIGN(const std::string depmod, find_program("depmod", "kmod"));
-    TRY(context(run_quiet({depmod, "-b", base, work.release}, kStepLimit), "depmod"));
-    return sys::rename_durably(modules, work.entry() + "/modules");
-  }
-  return {};  // everything is built in
-}
-
-}  // namespace
-
-UnpackedKernel::~UnpackedKernel() {
-  if (!directory_.empty()) (void)sys::remove_tree(directory_);
-}
-
-std::vector<std::string> kernel_dependencies(const std::string& apt_cache_output) {
+// The words of ID and ID_LIKE, own name first: {"linuxmint", "ubuntu", "debian"}.
+std::vector<std::string> distributions(std::string_view os_release) {
   std::vector<std::string> names;
-  for (const std::string_view line : split(apt_cache_output, '\n')) {
-    const auto at = line.find("Depends: ");
-    if (at == std::string_view::npos) continue;
-    const std::string_view name = line.substr(at + 9);
-    if (!name.starts_with("linux-image-") && !name.starts_with("linux-modules-")) continue;
-    names.emplace_back(name);
-    // Ubuntu splits the modules off by a fixed naming rule; its meta package names the image only.
-    if (name.ends_with("-generic"))
-      names.push_back("linux-modules-" + std::string(name.substr(12)));
+  for (const std::string_view key : {"ID=", "ID_LIKE="}) {
+    for (const std::string_view line : split(os_release, '\n')) {
+      if (!line.starts_with(key)) continue;
+      std::string value(line.substr(key.size()));
+      value.erase(std::remove(value.begin(), value.end(), '"'), value.end());
+      for (const std::string_view word : split(value, ' ')) names.emplace_back(word);
+    }
   }
   return names;
 }
 
-Result<UnpackedKernel> unpack_kernel(const std::string& root,
-                                     const std::vector<std::string>& packages,
-                                     const std::function<void(const std::string&)>& progress) {
-  UnpackedKernel work(root + "/.work-" + std::to_string(::getpid()));
-  TRY(sys::remove_tree(work.directory()));
-  const std::string tree = work.directory() + "/root";
-  TRY(sys::make_directories(tree));
-  std::vector<std::string> files = packages;
-  if (files.empty()) {
-    TRY_ASSIGN(files, download(work.directory(), progress));
+// apt in a directory of ours; its own unprivileged user could not write there.
+Result<void> apt_download(const std::vector<std::string>& packages, const std::string& directory) {
+  sys::RunOptions options;
+  options.argv = {"apt-get", "download", "-q", "-o", "APT::Sandbox::User=root"};
+  options.argv.insert(options.argv.end(), packages.begin(), packages.end());
+  options.env = inherited_environment();
+  options.directory = directory;
+  options.limit = kDownloadLimit;
+  TRY_ASSIGN(const sys::RunResult result, sys::run(options));
+  if (result.exit.ok()) return {};
+  return fail(Errc::unavailable, "apt-get download: " + last_words(result.err) +
+                                     "; run 'apt-get update', or give a package with --deb FILE");
+}
+
+Result<std::vector<std::string>> dependencies_of(const std::string& package,
+                                                 std::string_view prefix) {
+  auto output = run_quiet({"apt-cache", "depends", package}, kStepLimit);
+  if (!output) {
+    return fail(Errc::not_found, "apt does not know " + package +
+                                     "; run 'apt-get update', or give a package with --deb FILE");
   }
+  return kernel_dependencies(*output, prefix);
+}
+
+Result<std::vector<std::string>> wanted_packages() {
+  TRY_ASSIGN(const std::string os_release, sys::read_file("/etc/os-release"));
+  TRY_ASSIGN(const std::string newest, newest_kernel_package(os_release, host_architecture()));
+  TRY_ASSIGN(std::vector<std::string> wanted, dependencies_of(newest, "linux-image-"));
+  if (wanted.empty()) return fail(Errc::not_found, "apt: " + newest + " depends on no kernel");
+  wanted.resize(1);
+  // Ubuntu has the modules in a package beside.
+  TRY_ASSIGN(const auto modules, dependencies_of(wanted.front(), "linux-modules-"));
+  wanted.insert(wanted.end(), modules.begin(), modules.end());
+  return wanted;
+}
+
+Result<std::string> kernel_release(const std::string& root) {
+  constexpr std::string_view prefix = "vmlinuz-";
+  std::vector<std::string> releases;
+  if (const auto names = sys::list_directory(root + "/boot")) {
+    for (const std::string& name : *names) {
+      if (name.starts_with(prefix)) releases.push_back(name.substr(prefix.size()));
+    }
+  }
+  if (releases.empty()) {
+    return fail(Errc::invalid,
+                "the package holds no kernel (boot/vmlinuz-<release>): give that of one kernel "
+                "(linux-image-<version>...), not the one that depends on the newest");
+  }
+  if (releases.size() > 1) return fail(Errc::invalid, "the packages hold more than one kernel");
+  if (is_release_name(releases.front())) return releases.front();
+  return fail(Errc::invalid, "\"" + printable(releases.front(), 80) + "\" is no kernel release");
+}
+
+// depmod looks below lib/modules or usr/lib/modules, as it was built: here both are the same.
+Result<void> run_depmod(const std::string& base, const std::string& release) {
+  const std::string link = base + "/usr";
+  if (::symlink(".", link.c_str()) != 0) return fail_errno(errno, "create " + link);
+  TRY_ASSIGN(const std::string depmod, find_program("depmod", "kmod"));
+  TRY(run_quiet({depmod, "-b", base, release}, kStepLimit));
+  return {};
+}
+
+// Moves the modules to <directory>/base/lib/modules/<release> and indexes them.
+Result<std::string> take_modules(const std::string& root, const std::string& directory,
+                                 const std::string& release) {
+  for (const char* place : {"/usr/lib/modules/", "/lib/modules/"}) {
+    const std::string found = root + place + release;
+    struct stat info {};
+    if (::lstat(found.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) continue;
+    const std::string base = directory + "/base";
+    std::string target = base + "/lib/modules/" + release;
+    TRY(sys::make_directories(base + "/lib/modules"));
+    if (std::rename(found.c_str(), target.c_str()) != 0) return fail_errno(errno, target);
+    // Links to the headers on some other machine.
+    for (const char* link : {"/build", "/source"}) TRY(sys::remove_file(target + link));
+    TRY(run_depmod(base, release));
+    return target;
+  }
+  return std::string();
+}
+
+}  // namespace
+
+Result<std::string> newest_kernel_package(std::string_view os_release,
+                                          const std::string& architecture) {
+  const bool is_known = architecture == "amd64" || architecture == "arm64";
+  for (const std::string& name : distributions(os_release)) {
+    if (is_known && name == "debian") return "linux-image-cloud-" + architecture;
+    if (is_known && name == "ubuntu") return std::string("linux-image-virtual");
+  }
+  return fail(Errc::unsupported, "no kernel package is known for this distribution on " +
+                                     architecture + "; give one with --deb FILE");
+}
+
+std::vector<std::string> kernel_dependencies(std::string_view apt_output, std::string_view prefix) {
+  std::vector<std::string> found;
+  for (const std::string_view line : split(apt_output, '\n')) {
+    // "  Depends: x" and "  PreDepends: x"; "  Recommends: x" and " |Depends: x" are no must.
+    constexpr std::string_view label = "Depends: ";
+    const auto at = line.find(label);
+    if (at == std::string_view::npos || !line.starts_with("  ")) continue;
+    const std::string_view name = line.substr(at + label.size());
+    if (!name.starts_with(prefix)) continue;
+    const std::string_view version = name.substr(prefix.size());
+    if (is_release_name(version) && is_digit(version.front())) found.emplace_back(name);
+  }
+  return found;
+}
+
+Result<std::vector<std::string>> download_kernel(const std::string& directory,
+                                                 const Progress& progress) {
+  TRY_ASSIGN(const std::vector<std::string> wanted, wanted_packages());
+  for (const std::string& name : wanted) progress("downloading " + name);
+  TRY(apt_download(wanted, directory));
+  TRY_ASSIGN(const auto names, sys::list_directory(directory));
+  std::vector<std::string> paths;
+  for (const std::string& name : names) {
+    if (name.ends_with(".deb")) paths.push_back(directory + "/" + name);
+  }
+  if (!paths.empty()) return paths;
+  return fail(Errc::protocol, "apt-get download left no package in " + directory);
+}
+
+Result<UnpackedKernel> unpack_kernel(const std::vector<std::string>& packages,
+                                     const std::string& directory, const Progress& progress) {
   TRY_ASSIGN(const std::string dpkg, find_program("dpkg-deb", "dpkg"));
-  for (const auto& file : files) {
-    const std::string name = file.substr(file.rfind('/') + 1);
-    progress("unpacking " + name);
-    TRY(context(run_quiet({dpkg, "-x", file, tree}, kStepLimit), printable(file, 200)));
-    work.source += (work.source.empty() ? "" : " ") + name;
+  const std::string root = directory + "/root";
+  TRY(sys::make_directories(root));
+  for (const std::string& package : packages) {
+    progress("unpacking " + package.substr(package.rfind('/') + 1));
+    TRY(context(run_quiet({dpkg, "-x", package, root}, kStepLimit), printable(package, 200)));
   }
-  TRY_ASSIGN(work.release, find_release(tree));
-  TRY(arrange(work, tree));
-  return work;
+  UnpackedKernel kernel;
+  TRY_ASSIGN(kernel.release, kernel_release(root));
+  kernel.image = root + "/boot/vmlinuz-" + kernel.release;
+  struct stat info {};
+  if (::lstat(kernel.image.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0) {
+    return fail(Errc::invalid, "boot/vmlinuz-" + kernel.release + " in the package is no kernel");
+  }
+  TRY_ASSIGN(kernel.modules,
+             context(take_modules(root, directory, kernel.release), "index the modules"));
+  if (kernel.modules.empty()) {
+    progress("no modules in there: the drivers must be built into this kernel");
+  }
+  return kernel;
+}
+
+bool is_older_release(std::string_view a, std::string_view b) {
+  // The leading run of digits, or of anything else.
+  const auto run = [](std::string_view text, bool digits) {
+    std::size_t end = 0;
+    while (end < text.size() && is_digit(text[end]) == digits) ++end;
+    return text.substr(0, end);
+  };
+  while (!a.empty() && !b.empty()) {
+    const bool digits = is_digit(a.front());
+    if (digits != is_digit(b.front())) return digits;
+    std::string_view first = run(a, digits);
+    std::string_view second = run(b, digits);
+    a.remove_prefix(first.size());
+    b.remove_prefix(second.size());
+    if (digits) {
+      first.remove_prefix(std::min(first.find_first_not_of('0'), first.size()));
+      second.remove_prefix(std::min(second.find_first_not_of('0'), second.size()));
+      if (first.size() != second.size()) return first.size() < second.size();
+    }
+    if (first != second) return first < second;
+  }
+  return a.empty() && !b.empty();
+}
+
+bool is_release_name(std::string_view name) {
+  const auto is_alnum = [](char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
+  const auto is_allowed = [&](char c) {
+    return is_alnum(c) || std::string_view(".+_~-").find(c) != std::string_view::npos;
+  };
+  return !name.empty() && name.size() <= 64 && is_alnum(name.front()) &&
+         std::all_of(name.begin(), name.end(), is_allowed);
 }
 
 }  // namespace mvr::image

@@ -1,46 +1,43 @@
-// A distribution's kernel package -> the files a guest boots. Private to the kernel store.
+// Kernel packages of Debian and Ubuntu: which ones, fetching them, and their parts as files.
+// Private to the kernel store.
 #pragma once
 
 #include <functional>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 
 namespace mvr::image {
 
-// A work directory below the store with entry/{vmlinuz,modules/}; removed with the object.
-class UnpackedKernel {
- public:
-  explicit UnpackedKernel(std::string directory) : directory_(std::move(directory)) {}
-  UnpackedKernel(UnpackedKernel&& other) noexcept
-      : release(std::move(other.release)),
-        source(std::move(other.source)),
-        directory_(std::exchange(other.directory_, {})) {}
-  UnpackedKernel& operator=(UnpackedKernel&&) = delete;
-  UnpackedKernel(const UnpackedKernel&) = delete;
-  UnpackedKernel& operator=(const UnpackedKernel&) = delete;
-  ~UnpackedKernel();
+using Progress = std::function<void(const std::string&)>;
 
-  [[nodiscard]] const std::string& directory() const { return directory_; }
-  [[nodiscard]] std::string entry() const { return directory_ + "/entry"; }
+// The package that always depends on the newest kernel for virtual machines, by the text of
+// /etc/os-release and Debian's name of the architecture. Err unsupported elsewhere.
+Result<std::string> newest_kernel_package(std::string_view os_release,
+                                          const std::string& architecture);
 
+// The packages that `apt-cache depends` lists as dependencies and whose name is `prefix` and a
+// version ("linux-image-" -> "linux-image-6.1.0-39-cloud-amd64").
+std::vector<std::string> kernel_dependencies(std::string_view apt_output, std::string_view prefix);
+
+// Fetches the newest kernel's packages into `directory`; returns their paths.
+Result<std::vector<std::string>> download_kernel(const std::string& directory,
+                                                 const Progress& progress);
+
+struct UnpackedKernel {
   std::string release;  // "6.1.0-39-cloud-amd64"
-  std::string source;   // names of the package files
-
- private:
-  std::string directory_;
+  std::string image;    // path of the vmlinuz
+  std::string modules;  // directory with modules.dep made; empty: the packages hold none
 };
+// Unpacks the packages (absolute paths) into `directory`. Err invalid when they are no kernel's.
+Result<UnpackedKernel> unpack_kernel(const std::vector<std::string>& packages,
+                                     const std::string& directory, const Progress& progress);
 
-// Downloads (when `packages` is empty), unpacks, and indexes the modules. Err invalid: a file is
-// not a package, or holds no kernel.
-Result<UnpackedKernel> unpack_kernel(const std::string& root,
-                                     const std::vector<std::string>& packages,
-                                     const std::function<void(const std::string&)>& progress);
-
-// The package names in the "Depends:" lines of `apt-cache depends` that carry a kernel or its
-// modules (pure).
-std::vector<std::string> kernel_dependencies(const std::string& apt_cache_output);
+// "6.1.0-9-amd64" is older than "6.1.0-39-amd64": digits count as numbers, the rest as text.
+bool is_older_release(std::string_view a, std::string_view b);
+// [A-Za-z0-9][A-Za-z0-9.+_~-]{0,63}
+bool is_release_name(std::string_view name);
 
 }  // namespace mvr::image

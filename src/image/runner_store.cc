@@ -22,7 +22,7 @@ constexpr const char* kListener = "bin/Runner.Listener";
 
 EntryStore runners(const std::string& state_dir) {
   return EntryStore({state_dir + "/runners", kDrive, "runner release",
-                     "install it with 'mvrunner runner install FILE', FILE being a tarball of "
+                     "install it with 'mvrunner runner install NAME FILE', FILE being a tarball of "
                      "github.com/actions/runner/releases"});
 }
 

@@ -85,7 +85,8 @@ struct Kernel {
 class KernelStore {
  public:
   explicit KernelStore(std::string state_dir) : state_dir_(std::move(state_dir)) {}
-  Result<std::vector<Kernel>> list() const;  // newest first
+  // Newest first. An entry whose record cannot be read is left out: find() says what is wrong.
+  Result<std::vector<Kernel>> list() const;
   Result<Kernel> find(const std::string& name) const;
   // From kernel package files (.deb: the image and, where the distribution splits them off, its
   // modules); none given: this distribution's newest cloud kernel through `apt-get download`.

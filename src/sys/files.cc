@@ -54,6 +54,11 @@ class TemporaryFile {
     TRY(rename_durably(path_, target));
     return fd_.close();
   }
+  Result<void> rename_quickly(const std::string& target) {
+    if (::rename(path_.c_str(), target.c_str()) != 0)
+      return fail_errno(errno, "rename to " + target);
+    return fd_.close();
+  }
   [[nodiscard]] const Fd& fd() const { return fd_; }
 
  private:
@@ -90,6 +95,13 @@ Result<void> write_file_atomic(const std::string& path, std::string_view data, m
   TRY(file.create(mode));
   TRY(write_all(file.fd(), data, path));
   return file.rename_to(path);
+}
+
+Result<void> replace_file(const std::string& path, std::string_view data, mode_t mode) {
+  TemporaryFile file(path);
+  TRY(file.create(mode));
+  TRY(write_all(file.fd(), data, path));
+  return file.rename_quickly(path);
 }
 
 Result<void> write_file(const std::string& path, std::string_view data, mode_t mode) {

@@ -19,9 +19,14 @@ Result<Fd> open_read(const std::string& path);
 // Err too_large when the file is longer than `max`.
 Result<std::string> read_file(const std::string& path, std::size_t max = 1 << 20);
 // Writes a temporary file beside, fsyncs, renames, fsyncs the directory.
+// `mode` is exact, whatever the umask.
 Result<void> write_file_atomic(const std::string& path, std::string_view data, mode_t mode = 0644);
+// The same without fsync: whole after a crash of this process, not after one of the host. For
+// state that a boot of the host makes worthless.
+Result<void> replace_file(const std::string& path, std::string_view data, mode_t mode = 0644);
 // Replaces the contents in place (not atomic); follows no link at the last component.
 Result<void> write_file(const std::string& path, std::string_view data, mode_t mode = 0644);
+// Parents too; the umask applies to the mode of what is made.
 Result<void> make_directories(const std::string& path, mode_t mode = 0755);
 Result<void> change_owner(const std::string& path, uid_t uid, gid_t gid);
 bool exists(const std::string& path);

@@ -32,7 +32,7 @@ struct SpawnOptions {
   std::vector<gid_t> groups;
   int cgroup_fd = -1;                 // directory of a cgroup v2: CLONE_INTO_CGROUP
   int netns_fd = -1;                  // entered by setns before dropping privileges
-  bool same_session = false;             // keeps the terminal; else a session of its own
+  bool same_session = false;          // keeps the terminal; else a session of its own
   bool die_with_parent = false;       // PDEATHSIG SIGKILL
   std::uint64_t file_size_limit = 0;  // RLIMIT_FSIZE; 0 = unchanged
 };
@@ -50,6 +50,7 @@ class Process {
  public:
   Process() = default;
   // Err names the failed stage: "spawn qemu: setns: Invalid argument".
+  // The child leads a session of its own.
   static Result<Process> spawn(const SpawnOptions& options);
   // Takes over a process that is not our child: Err not_found unless pid lives and has this
   // start time (field 22 of /proc/<pid>/stat).
@@ -78,7 +79,7 @@ struct RunOptions {
   std::string input;
   std::string directory;
   Duration limit{60'000};
-  std::size_t max_output = 1 << 20;  // of stdout and of stderr; more is dropped
+  std::size_t max_output = 1 << 20;  // kept: the first of stdout, the last of stderr
   bool pass_stderr = false;          // the child's stderr is ours
   bool pass_stdout = false;
   int netns_fd = -1;
@@ -89,7 +90,8 @@ struct RunResult {
   std::string err;
 };
 // Runs a program to its end, blocking. A non-zero exit is not an Err; not starting and the time
-// limit (the child is killed) are.
+// limit are (its process group is killed). It dies with us; what it leaves running is not waited
+// for.
 Result<RunResult> run(const RunOptions& options);
 // run(), and Err with the last line of stderr unless it exits with 0.
 Result<std::string> run_ok(const RunOptions& options);

@@ -1,4 +1,5 @@
-// Unix stream sockets, with descriptor passing.
+// Unix stream sockets, with descriptor passing. Listeners do not block; connected and accepted
+// sockets do until set_nonblocking() says otherwise.
 #pragma once
 
 #include <optional>

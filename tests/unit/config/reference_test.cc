@@ -76,6 +76,11 @@ TEST_CASE("rendering and reading again gives the same configuration") {
   CHECK(parsed(to_yaml(config)) == config);
 }
 
+TEST_CASE("a configuration without scopes needs no token, rendered or not") {
+  const core::Config config = parsed("profiles: [{name: p, labels: [x]}]\n");
+  CHECK(parsed(to_yaml(config)) == config);
+}
+
 TEST_CASE("rendering keeps values that have no short form") {
   core::Config config = parsed(reference());
   config.runner = "null";

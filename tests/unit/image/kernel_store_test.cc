@@ -41,7 +41,7 @@ Names names_of(const std::vector<Kernel>& kernels) {
 }
 
 Result<Kernel> install(const KernelStore& store, FakePackage& package) {
-  return store.install(package.build(), nullptr);
+  return store.install({package.build()}, nullptr);
 }
 
 TEST_CASE("an installed kernel is found by its release and as the default") {
@@ -115,8 +115,21 @@ TEST_CASE("a package that is no kernel's is refused and leaves nothing") {
   const auto made = install(store, package.with("usr/share/doc/x", "text"));
   REQUIRE_FALSE(made);
   CHECK(made.error().code == Errc::invalid);
-  CHECK(contains(made.error().what, "holds no /boot/vmlinuz-<release>"));
+  CHECK(contains(made.error().what, "holds no kernel"));
   CHECK(names_in(state / "kernels").empty());
+}
+
+TEST_CASE("modules from a package beside are taken too") {
+  const TempDir state;
+  FakePackage image;
+  FakePackage modules;
+  image.with("boot/vmlinuz-6.8.0-45-generic", "kernel");
+  modules.with("lib/modules/6.8.0-45-generic/modules.order", "");
+  const auto made = KernelStore(state.path()).install({image.build(), modules.build()}, nullptr);
+  INFO(error_of(made));
+  REQUIRE(made);
+  CHECK(made->source == "package.deb package.deb");
+  CHECK(sys::exists(made->modules + "/modules.dep"));
 }
 
 TEST_CASE("two kernels in one package are refused") {
@@ -129,7 +142,7 @@ TEST_CASE("two kernels in one package are refused") {
 TEST_CASE("a file that is no package is refused with what dpkg says") {
   const TempDir state;
   put(state / "bad.deb", "not an archive");
-  const auto made = KernelStore(state.path()).install(state / "bad.deb", nullptr);
+  const auto made = KernelStore(state.path()).install({state / "bad.deb"}, nullptr);
   REQUIRE_FALSE(made);
   CHECK(contains(made.error().what, "bad.deb"));
   CHECK(contains(made.error().what, "dpkg-deb"));
@@ -138,7 +151,7 @@ TEST_CASE("a file that is no package is refused with what dpkg says") {
 
 TEST_CASE("a package that is not there is not found") {
   const TempDir state;
-  const auto made = KernelStore(state.path()).install(state / "none.deb", nullptr);
+  const auto made = KernelStore(state.path()).install({state / "none.deb"}, nullptr);
   CHECK(made.error().code == Errc::not_found);
 }
 
@@ -190,18 +203,18 @@ TEST_CASE("a removed kernel leaves nothing") {
 }
 
 TEST_CASE("each distribution has its package for virtual machines") {
-  CHECK(newest_kernel_package("PRETTY_NAME=\"Debian\"\nID=debian\n", "x86_64").value() ==
+  CHECK(newest_kernel_package("PRETTY_NAME=\"Debian\"\nID=debian\n", "amd64").value() ==
         "linux-image-cloud-amd64");
-  CHECK(newest_kernel_package("ID=debian", "aarch64").value() == "linux-image-cloud-arm64");
-  CHECK(newest_kernel_package("ID=ubuntu\nID_LIKE=debian\n", "x86_64").value() ==
+  CHECK(newest_kernel_package("ID=debian", "arm64").value() == "linux-image-cloud-arm64");
+  CHECK(newest_kernel_package("ID=ubuntu\nID_LIKE=debian\n", "amd64").value() ==
         "linux-image-virtual");
-  CHECK(newest_kernel_package("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", "x86_64").value() ==
+  CHECK(newest_kernel_package("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", "amd64").value() ==
         "linux-image-virtual");
 }
 
 TEST_CASE("an unknown distribution or machine is told to give a package") {
   for (const auto& result :
-       {newest_kernel_package("ID=fedora\n", "x86_64"), newest_kernel_package("", "x86_64"),
+       {newest_kernel_package("ID=fedora\n", "amd64"), newest_kernel_package("", "amd64"),
         newest_kernel_package("ID=debian", "riscv64")}) {
     REQUIRE_FALSE(result);
     CHECK(result.error().code == Errc::unsupported);

@@ -1,0 +1,69 @@
+#include "daemon/kept_logs.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <vector>
+
+#include "sys/files.h"
+
+namespace mvr::daemon {
+namespace {
+
+constexpr std::uint64_t kBudget = 64U << 20U;
+
+struct Kept {
+  std::string path;
+  std::uint64_t size = 0;
+  timespec written{};
+};
+
+std::vector<Kept> newest_first(const std::string& directory) {
+  std::vector<Kept> kept;
+  const auto names = sys::list_directory(directory);
+  if (!names) return kept;
+  for (const auto& name : *names) {
+    struct stat info {};
+    const std::string path = directory + "/" + name;
+    if (::stat(path.c_str(), &info) != 0) continue;
+    kept.push_back(Kept{path, static_cast<std::uint64_t>(info.st_size), info.st_mtim});
+  }
+  std::sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) {
+    return std::pair(a.written.tv_sec, a.written.tv_nsec) >
+           std::pair(b.written.tv_sec, b.written.tv_nsec);
+  });
+  return kept;
+}
+
+Result<void> make_room(const std::string& directory) {
+  std::uint64_t total = 0;
+  for (const auto& log : newest_first(directory)) {
+    total += log.size;
+    if (total > kBudget) TRY(sys::remove_file(log.path));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string kept_log_path(const core::Config& config, const std::string& vm,
+                          const std::string& which) {
+  return config.state_dir + "/logs/" + vm + "." + which + ".log";
+}
+
+Result<void> keep_logs(const core::Config& config, const core::SlotNames& names,
+                       const std::string& vm) {
+  const std::string directory = config.state_dir + "/logs";
+  TRY(sys::make_directories(directory, 0700));
+  for (const std::string which : {"console", "agent"}) {
+    const std::string from = names.directory + "/" + which + ".log";
+    const std::string to = kept_log_path(config, vm, which);
+    if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)
+      return fail_errno(errno, "keep " + from);
+  }
+  return make_room(directory);
+}
+
+}  // namespace mvr::daemon

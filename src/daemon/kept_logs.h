@@ -1,0 +1,20 @@
+// Console and runner logs of VMs that have ended, in <state>/logs, within a byte budget.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "core/config.h"
+#include "core/names.h"
+
+namespace mvr::daemon {
+
+// "<state>/logs/<vm>.console.log" or ".agent.log"; `vm` must be a plain name.
+std::string kept_log_path(const core::Config& config, const std::string& vm,
+                          const std::string& which);
+
+// Moves the logs of a VM that is being removed; the oldest kept ones make room.
+Result<void> keep_logs(const core::Config& config, const core::SlotNames& names,
+                       const std::string& vm);
+
+}  // namespace mvr::daemon
