@@ -104,8 +104,8 @@ Error os_error(int error_number, std::string_view what) {
 Error with_context(Error error, std::string_view context) {
   std::string text(context);
   text += ": ";
-  text += error.what;
-  return Error{error.code, std::move(text)};
+  error.what.insert(0, text);
+  return error;
 }
 
 }  // namespace mvr

@@ -216,7 +216,7 @@ std::string format_iso8601(WallTime time) {
       static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
       static_cast<int>(clock.minutes().count()), static_cast<int>(clock.seconds().count()),
       static_cast<int>(clock.subseconds().count()));
-  return std::string(buffer.data(), static_cast<std::size_t>(length));
+  return {buffer.data(), static_cast<std::size_t>(length)};
 }
 
 }  // namespace mvr

@@ -58,13 +58,6 @@ Result<std::unique_ptr<Daemon>> Daemon::start(core::Config config, DaemonOptions
         github::make_poll_discovery(*daemon->loop_, daemon->config_, *daemon->github_);
     daemon->discovery_->start([raw](core::Event event) { raw->post(std::move(event)); });
   }
-  log(Level::info, "started",
-      {{"version", MVR_VERSION},
-       {"host", daemon->config_.host.id},
-       {"memory", format_bytes(daemon->world_.capacity.memory)},
-       {"vcpus", std::to_string(daemon->world_.capacity.vcpus)},
-       {"profiles", std::to_string(daemon->config_.profiles.size())},
-       {"scopes", std::to_string(daemon->config_.github.scopes.size())}});
   return daemon;
 }
 
@@ -189,6 +182,13 @@ VmHooks Daemon::make_hooks() {
 
 Result<void> Daemon::run() {
   turn();
+  log(Level::info, "started",
+      {{"version", MVR_VERSION},
+       {"host", config_.host.id},
+       {"memory", format_bytes(world_.capacity.memory)},
+       {"vcpus", std::to_string(world_.capacity.vcpus)},
+       {"profiles", std::to_string(config_.profiles.size())},
+       {"scopes", std::to_string(config_.github.scopes.size())}});
   while (!stop_requested_ && !is_done()) {
     TRY(loop_->run_once());
     turn();

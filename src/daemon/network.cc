@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "sys/files.h"
 #include "sys/net.h"
 #include "sys/nft.h"
 #include "sys/process.h"
@@ -42,17 +41,19 @@ Result<void> disable_ipv6(const Fd* netns, const std::string& interface) {
   return written;
 }
 
+// Every step holds when it was done before: a start that was cut off is completed by the next.
 Result<void> make_veth(const core::HostNames& names, const Fd& netns) {
-  if (sys::exists("/sys/class/net/" + names.veth_host)) return {};
-  TRY(context(sys::ip_batch(nullptr, "link add " + names.veth_host + " type veth peer name " +
-                                         names.veth_guest + " netns " + names.netns + "\n"),
-              "make the veth pair " + names.veth_host));
+  if (!sys::interface_exists(names.veth_host)) {
+    TRY(context(sys::ip_batch(nullptr, "link add " + names.veth_host + " type veth peer name " +
+                                           names.veth_guest + " netns " + names.netns + "\n"),
+                "make the veth pair " + names.veth_host));
+  }
   TRY(disable_ipv6(nullptr, names.veth_host));
-  TRY(sys::ip_batch(nullptr, "addr add " + names.uplink_host.to_text() + "/30 dev " +
+  TRY(sys::ip_batch(nullptr, "addr replace " + names.uplink_host.to_text() + "/30 dev " +
                                  names.veth_host + "\nlink set " + names.veth_host + " up\n"));
-  return sys::ip_batch(&netns, "addr add " + names.uplink_guest.to_text() + "/30 dev " +
+  return sys::ip_batch(&netns, "addr replace " + names.uplink_guest.to_text() + "/30 dev " +
                                    names.veth_guest + "\nlink set " + names.veth_guest +
-                                   " up\nroute add default via " + names.uplink_host.to_text() +
+                                   " up\nroute replace default via " + names.uplink_host.to_text() +
                                    "\n");
 }
 
@@ -160,7 +161,7 @@ Result<Fd> Network::connect(const core::SlotNames& names, unsigned port) const {
 
 Result<void> Network::down(const core::Config& config) {
   const core::HostNames names = core::host_names(config);
-  if (sys::exists("/sys/class/net/" + names.veth_host)) {
+  if (sys::interface_exists(names.veth_host)) {
     TRY(sys::ip_batch(nullptr, "link del " + names.veth_host + "\n"));
   }
   TRY(sys::nft_apply(nullptr, "add table inet " + names.nft_table + "\ndelete table inet " +

@@ -122,6 +122,8 @@ void Performer::claim(const core::Claim& action) {
     return report(core::ClaimFailed{action.slot, Error{Errc::not_found, "no such VM"}});
   const CommandRequest* command = parts_.commands.find(action.slot);
   auto sent = vm->claim(command == nullptr ? std::vector<std::string>{} : command->argv);
+  // One-off commands have an empty standard input.
+  if (sent && command != nullptr) sent = vm->send(channel::ToAgent{channel::Input{"", true}});
   if (!sent) report(core::ClaimFailed{action.slot, sent.error()});
 }
 

@@ -173,7 +173,7 @@ Result<std::vector<std::string>> Cgroup::set_limits(const CgroupLimits& limits) 
 }
 
 Result<void> Cgroup::kill() const {
-  const auto killed = write_at(fd_.get(), "cgroup.kill", "1");
+  auto killed = write_at(fd_.get(), "cgroup.kill", "1");
   if (killed || killed.error().code != Errc::not_found) return killed;
   return kill_members(fd_.get());
 }

@@ -108,7 +108,8 @@ Result<void> HttpTransfer::add_headers() {
     if (!is_token(name) || !is_header_value(value)) {
       return fail(Errc::invalid, "bad HTTP header " + printable(name, 64));
     }
-    texts.push_back(value.empty() ? name + ";" : name + ": " + value);
+    texts.push_back(name);
+    texts.back().append(value.empty() ? ";" : ": ").append(value);
   }
   for (const std::string& text : texts) {
     curl_slist* longer = curl_slist_append(header_list_.get(), text.c_str());
@@ -218,7 +219,7 @@ Result<HttpResponse> HttpTransfer::finish(CURLcode code) {
     return fail(Errc::too_large, what + ": " + overflow_ + " exceeded the limit");
   }
   if (code != CURLE_OK) {
-    const std::string detail(error_text_.c_str());
+    const std::string detail = error_text_.substr(0, error_text_.find('\0'));
     const std::string reason = detail.empty() ? curl_easy_strerror(code) : detail;
     return fail(code_of_curl(code), what + ": " + printable(reason, 300));
   }

@@ -74,6 +74,7 @@ class Loop {
 
   // Waits for at least one event (at most `limit`), runs all handlers that are due.
   Result<void> run_once(std::optional<Duration> limit = std::nullopt);
+  // NOLINTNEXTLINE(readability-convert-member-functions-to-static): time belongs to the loop
   [[nodiscard]] Instant now() const { return monotonic_now(); }
 
  private:

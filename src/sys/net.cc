@@ -234,6 +234,8 @@ Result<std::vector<std::string>> list_interfaces(const Fd& netns) {
   return names;
 }
 
+bool interface_exists(const std::string& name) { return ::if_nametoindex(name.c_str()) != 0; }
+
 Result<Fd> begin_connect_tcp(const Fd& netns, const std::string& address, unsigned port) {
   Fd socket;
   // A socket stays in the namespace it was made in, whoever uses it.

@@ -22,6 +22,9 @@ Result<void> in_netns(const Fd& netns, const std::function<Result<void>()>& acti
 // descriptor. Up, with the address set. Name below 16 bytes.
 Result<Fd> create_tap(const Fd& netns, const std::string& name, const std::string& address,
                       unsigned prefix);
+// Whether this namespace has the interface. Asks the kernel, not /sys: that shows the namespace of
+// whoever mounted it.
+bool interface_exists(const std::string& name);
 Result<std::vector<std::string>> list_interfaces(const Fd& netns);
 
 // Begins a TCP connection from inside the namespace and returns at once: a non-blocking socket for

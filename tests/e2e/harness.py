@@ -232,7 +232,7 @@ class MvrunnerTest(unittest.TestCase):
                  "boot_timeout": "4m", "listen_timeout": "2m", "job_timeout": "20m"}
         return {
             "state_dir": str(self.state), "run_dir": str(self.root / "run"),
-            "instance": self.instance, "log_level": "debug", "runner": "stand-in",
+            "instance": self.instance, "log_level": "debug", "runner": state.runner_name(),
             "control_group": "root",
             "github": {"url": GITHUB, "token_file": str(token), "poll_interval": "1s",
                        "scopes": [{"repository": "acme/widgets"}]},

@@ -24,22 +24,24 @@ STORES = ["images", "kernels", "runners"]
 CACHES = ["accel", "initramfs"]  # what a daemon works out at its first start; content-addressed
 
 
-def _inputs():
-    # What decides the contents of the stores.
-    files = [IMAGE / "Dockerfile", IMAGE / "rootfs", *RUNNER.rglob("*")]
-    files += (SOURCE / "src/image").glob("*.cc")
-    return sorted(path for path in files if path.is_file())
+def _digest(files):
+    digest = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file()):
+        digest.update(str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def directory():
-    digest = hashlib.sha256()
-    for path in _inputs():
-        digest.update(str(path.relative_to(SOURCE)).encode() + b"\0" + path.read_bytes())
-    return CACHE / f"e2e-{digest.hexdigest()[:16]}"
+    files = [IMAGE / "Dockerfile", IMAGE / "rootfs", *(SOURCE / "src/image").glob("*.cc")]
+    return CACHE / f"e2e-{_digest(files)}"
+
+
+def runner_name():
+    return f"stand-in-{_digest(RUNNER.rglob('*'))}"
 
 
 def prepare():
-    """Makes the cache unless it is there; returns its directory."""
+    """Makes what is missing of the cache; returns its directory."""
     target = directory()
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE / "e2e.lock", "w") as lock:
@@ -50,20 +52,26 @@ def prepare():
                 for old in CACHE.glob("e2e-*"):
                     shutil.rmtree(old)  # of an older tree
                 os.rename(pathlib.Path(work) / "state", target)
+        if not (target / "runners" / runner_name()).exists():
+            shutil.rmtree(target / "runners", ignore_errors=True)
+            _mvrunner(target, "runner", "install", runner_name(), RUNNER)
     return target
 
 
 def _fill(state):
     state.mkdir()
-    config = state.parent / "mvrunner.yaml"
-    profile = {"name": "small", "labels": ["mv-small"]}
-    config.write_text(json.dumps({"state_dir": str(state), "profiles": [profile]}))
-    command = [str(MVRUNNER), "--config", str(config)]
     if not (IMAGE / "rootfs.tar").exists():
         subprocess.run([IMAGE / "rootfs"], check=True)
-    subprocess.run([*command, "kernel", "install"], check=True)
-    subprocess.run([*command, "image", "build", "-t", "debian-12", IMAGE], check=True)
-    subprocess.run([*command, "runner", "install", "stand-in", RUNNER], check=True)
+    _mvrunner(state, "kernel", "install")
+    _mvrunner(state, "image", "build", "-t", "debian-12", IMAGE)
+
+
+def _mvrunner(state, *arguments):
+    profile = {"name": "small", "labels": ["mv-small"]}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+        json.dump({"state_dir": str(state), "profiles": [profile]}, config)
+        config.flush()
+        subprocess.run([MVRUNNER, "--config", config.name, *arguments], check=True)
 
 
 def copy_into(state):
