@@ -74,6 +74,7 @@ Result<vmm::Accel> MachineRoom::accelerator(const image::Kernel& kernel,
   input.initramfs = initramfs;
   input.work_dir = config_.state_dir + "/probe";
   input.cache_dir = config_.state_dir + "/accel";
+  input.uid = config_.vmm.uid_base;  // what a VM of slot 0 may open
   TRY_ASSIGN(const vmm::ProbeResult result, vmm::probe_accel(input));
   if (result.accel == vmm::Accel::tcg) {
     log(Level::warn, "no_kvm",
@@ -102,12 +103,13 @@ Result<BootKernel> MachineRoom::kernel(const std::string& name) {
 
 Result<BootParts> MachineRoom::parts(const core::Profile& profile) {
   BootParts parts;
+  // Pinned first: what is read from here on belongs to one build, whatever is published meanwhile.
+  TRY_ASSIGN(parts.image_pin, images_.pin(profile.image));
   TRY_ASSIGN(const image::Manifest manifest, images_.find(profile.image));
   parts.image_env = manifest.env;
   parts.image_user = manifest.user;
   parts.image_workdir = manifest.workdir;
   parts.base = images_.rootfs_path(profile.image);
-  TRY_ASSIGN(parts.image_pin, images_.pin(profile.image));
   if (!config_.runner.empty()) {
     parts.tools = runners_.drive_path(config_.runner);
     TRY_ASSIGN(parts.tools_pin, runners_.pin(config_.runner));

@@ -94,12 +94,9 @@ void Performer::request_jit(const core::RequestJit& action) {
     return report(core::JitFailed{
         slot, Error{Errc::not_found, "scope or profile is no longer configured"}, {}});
   }
-  std::vector<std::string> labels = profile->labels;
-  labels.insert(labels.end(), parts_.config.github.extra_labels.begin(),
-                parts_.config.github.extra_labels.end());
   const std::string name = vm->name();
   parts_.github->generate_jit(
-      *scope, action.runner, labels,
+      *scope, action.runner, profile->labels,
       [this, slot, name, runner = action.runner](Result<github::JitConfig> made) {
         LiveVm* live = find(slot);
         const bool same = live != nullptr && live->name() == name;

@@ -12,6 +12,7 @@
 namespace mvr::daemon {
 namespace {
 constexpr Duration kStopLimit{2'000};
+constexpr unsigned kNobody = 65534;
 }  // namespace
 
 std::vector<std::string> resolver_arguments(const core::Config& config) {
@@ -28,8 +29,6 @@ std::vector<std::string> resolver_arguments(const core::Config& config) {
       "--port=" + std::to_string(kResolverPort),
       "--resolv-file=" + config.network.resolv_conf,
       "--cache-size=2000",
-      "--user=nobody",
-      "--group=nogroup",
       "--log-facility=/dev/null",  // it still says on stderr why it dies
   };
 }
@@ -51,6 +50,9 @@ Resolver::~Resolver() {
 Result<void> Resolver::spawn() {
   sys::SpawnOptions options;
   options.argv = arguments_;
+  // Unprivileged from the start: a change of user of its own would clear die_with_parent.
+  options.uid = kNobody;
+  options.gid = kNobody;
   options.die_with_parent = true;
   options.fds = {{2, 2}};
   TRY_ASSIGN(process_, sys::Process::spawn(options));

@@ -259,11 +259,8 @@ void LiveVm::on_output(const channel::Output& output) {
 }
 
 void LiveVm::bound_logs() const {
-  struct stat info {};
-  if (::stat(names_.console.c_str(), &info) != 0) return;
-  if (static_cast<std::uint64_t>(info.st_size) <= kLogLimit.value) return;
-  if (::truncate(names_.console.c_str(), 0) == 0)
-    log(Level::warn, "console_truncated", {{"vm", name_}});
+  const auto cut = vmm::bound_console(names_.console, kLogLimit);
+  if (cut && *cut) log(Level::warn, "console_truncated", {{"vm", name_}});
 }
 
 Result<bool> kill_by_directory(const std::string& directory) {

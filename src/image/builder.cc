@@ -71,7 +71,8 @@ Result<std::string> buildah_version(const std::string& program) {
   TRY(check_storage(driver));
   // "buildah version 1.28.2 (image-spec ...)"
   TRY_ASSIGN(const std::string out, run_quiet({program, "--version"}, kAnswerLimit));
-  const auto words = split(trimmed(out), ' ');
+  const std::string line = trimmed(out);  // outlives the words, which point into it
+  const auto words = split(line, ' ');
   return words.size() < 3 ? std::string("(unknown version)") : std::string(words[2]);
 }
 

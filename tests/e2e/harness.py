@@ -115,7 +115,7 @@ class GithubStandIn:
         if openapi:
             command += ["--openapi", openapi]
         self.process = case.start_in_internet(command, "github.log")
-        wait_for(lambda: '"url"' in self.process.text(), "the stand-in GitHub listens", 60)
+        wait_for(lambda: '"url"' in self.process.text(), "the stand-in GitHub listens")
 
     def control(self, method, path, body=None):
         command = [*Namespaces.inside(self.case.namespaces.internet), "curl", "-sS",
@@ -308,7 +308,7 @@ class MvrunnerTest(unittest.TestCase):
         """The same, and the daemon ended cleanly; what stays is its network for the next start."""
         self.assertEqual(self.daemon.stop(), 0, self.daemon.text())
         self.check_no_vm_left()
-        wait_for(lambda: not self._own_programs(), "the daemon's own programs end", 10)
+        wait_for(lambda: not self._own_programs(), "the daemon's own programs end")
         self.assertEqual(list((self.root / "run").iterdir()), [])
 
     def _own_programs(self):
@@ -322,11 +322,11 @@ class MvrunnerTest(unittest.TestCase):
         return [link["ifname"] for link in json.loads(listed)
                 if link["ifname"].startswith(f"{self.instance}t")]
 
-    def _cgroups(self):
+    def _cgroups(self, below="/vm-*"):
         roots = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()
                  if line.split()[2] == "cgroup2"]
         return [str(path) for root in roots
-                for path in pathlib.Path(root).glob(f"**/{self.instance}/vm-*")]
+                for path in pathlib.Path(root).glob(f"**/{self.instance}{below}")]
 
     # ---- the end ---------------------------------------------------------------------------------
 
@@ -345,11 +345,20 @@ class MvrunnerTest(unittest.TestCase):
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        wait_for(lambda: not self._our_processes(), "killed processes are gone", 10)
-        for path in sorted(self._cgroups(), reverse=True):
-            os.rmdir(path)
+        wait_for(lambda: not self._our_processes(), "killed processes are gone")
+        wait_for(self._remove_cgroups, "the cgroups of killed VMs are free")
         self.namespaces.remove(self.instance)
         state.keep_caches(self.state)
+
+    def _remove_cgroups(self):
+        try:
+            for path in self._cgroups():
+                os.rmdir(path)
+            for path in self._cgroups(""):
+                os.rmdir(path)
+        except OSError:
+            return False  # still busy with a process that was just killed
+        return True
 
     def _check_contract(self):
         violations = self.github.control("GET", "/violations")

@@ -16,7 +16,7 @@ class BrokenProfile(MvrunnerTest):
         waits = wait_for(lambda: [w for w in self.ps()["waits"] if w["reason"] == "backoff"],
                          "the broken profile backs off")
         self.assertEqual(waits[0]["profile"], "broken")
-        wait_for(lambda: not self._broken_vms() and not self._taps(), "its VM is removed", 60)
+        wait_for(lambda: not self._broken_vms() and not self._taps(), "its VM is removed")
         sound = self.github.add_job("echo fine")
         done = self.github.wait_job(sound, "completed")
         self.assertEqual(done["conclusion"], "success", done["log"])

@@ -45,7 +45,7 @@ class OneProfile(MvrunnerTest):
         wait_for(lambda: self.ps()["vms"], "a VM is on its way", every=0.05)
         self.github.control("POST", f"/jobs/{job}/cancel")
         self.wait_no_vm()
-        wait_for(lambda: not self.github.runners(), "the unused runner is deleted", 60)
+        wait_for(lambda: not self.github.runners(), "the unused runner is deleted")
         self.assertEqual(self.github.job(job)["log"], "")
         self.check_nothing_left()
 

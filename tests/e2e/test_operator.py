@@ -15,14 +15,14 @@ class Operator(MvrunnerTest):
         self.start_daemon()
         job, _ = self.hold_job()
         drain = self.start_cli("drain")
-        wait_for(lambda: self.ps()["draining"], "the host drains", 30)
+        wait_for(lambda: self.ps()["draining"], "the host drains")
         second = self.github.add_job("echo later")
-        waits = wait_for(lambda: self.ps()["waits"], "the second job's wait is known", 60)
+        waits = wait_for(lambda: self.ps()["waits"], "the second job's wait is known")
         self.assertEqual(waits[0]["reason"], "draining")
         self.assertIsNone(drain.poll(), "drain returned with a job running")
         self.open_gate()
         self.assertEqual(self.github.wait_job(job, "completed")["conclusion"], "success")
-        self.assertEqual(drain.wait(120), 0)
+        self.assertEqual(drain.wait(300), 0)
         self.assertIn("drained", drain.stdout.read())
         self.assertEqual(self.github.job(second)["status"], "queued")
         self.assertEqual(self.cli("drain", "--off").returncode, 0)
@@ -60,7 +60,7 @@ class Operator(MvrunnerTest):
         (ended,) = self.finished()
         self.assertEqual(ended["cause"], "killed")
         self.assertNotEqual(self.github.wait_job(job, "completed")["conclusion"], "success")
-        wait_for(lambda: not self.github.runners(), "the runner is gone", 60)
+        wait_for(lambda: not self.github.runners(), "the runner is gone")
         self.check_nothing_left()
 
 
@@ -82,7 +82,7 @@ class OneOffCommand(MvrunnerTest):
         self.assertEqual(command.stdout.readline(), "begun\n")
         self.assertIsNone(command.poll())
         self.open_gate()
-        self.assertEqual(command.wait(120), 0)
+        self.assertEqual(command.wait(300), 0)
         self.wait_no_vm()
         self.check_nothing_left()
 
@@ -97,7 +97,7 @@ class OneOffCommand(MvrunnerTest):
     def test_run_works_without_a_daemon_and_leaves_nothing(self):
         done = self.cli("run", "--", "sh", "-c", "echo alone; exit 4")
         self.assertEqual((done.returncode, done.stdout), (4, "alone\n"), done.stderr)
-        wait_for(lambda: not self._own_programs(), "its daemon has ended", 30)
+        wait_for(lambda: not self._own_programs(), "its daemon has ended")
         self.check_no_vm_left()
 
     def test_run_of_a_program_that_is_not_there_says_so(self):

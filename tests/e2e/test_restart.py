@@ -70,7 +70,7 @@ class Restart(MvrunnerTest):
         self.wait_no_vm()
         (vm,) = self.finished()
         self.assertEqual(vm["cause"], "vm_died")
-        wait_for(lambda: not self.github.runners(), "the lost runner is gone", 60)
+        wait_for(lambda: not self.github.runners(), "the lost runner is gone")
         self.check_nothing_left()
 
 

@@ -17,7 +17,7 @@ export class Contract {
     const definition = JSON.parse(readFileSync(path, 'utf8'));
     contract.api = new OpenAPIBackend({
       definition,
-      strict: true,
+      quick: true, // validators are compiled when they are first needed
       coerceTypes: true,
       customizeAjv: (ajv) => addFormats(ajv),
     });
