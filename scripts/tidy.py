@@ -149,12 +149,15 @@ def check_tidy(problems):
             if not mark.exists():
                 todo[path] = mark
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, done in zip(todo, pool.map(tidy_one, todo)):
+        for number, (path, done) in enumerate(zip(todo, pool.map(tidy_one, todo)), 1):
+            print(f"[{number}/{len(todo)}] {relative(path)}", file=sys.stderr, flush=True)
             if done.returncode == 0:
                 todo[path].touch()
                 continue
-            problems.extend(line.replace(str(ROOT) + "/", "") for line in done.stdout.splitlines()
-                            if ": error:" in line or ": warning:" in line)
+            found = [line.replace(str(ROOT) + "/", "") for line in done.stdout.splitlines()
+                     if ": error:" in line or ": warning:" in line]
+            print(*found, sep="\n", file=sys.stderr, flush=True)
+            problems.extend(found)
             if not done.stdout.strip():
                 problems.append(f"{relative(path)}: clang-tidy: {done.stderr.strip()[:300]}")
 

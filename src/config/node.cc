@@ -172,7 +172,9 @@ std::optional<Node> read_document(std::string_view yaml, Report& report) {
   try {
     std::istringstream stream{std::string(yaml)};
     YAML::Parser parser(stream);
-    while (parser.HandleNextDocument(builder)) {
+    // Twice at most: the builder refuses a second document, and on some malformed texts yaml-cpp 0.7
+    // reports one document after the other without reading on.
+    for (int documents = 0; documents < 2 && parser.HandleNextDocument(builder); ++documents) {
     }
   } catch (const YAML::Exception& error) {
     // Too deep a nesting ends here too, when it was reported already.

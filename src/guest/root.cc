@@ -124,6 +124,16 @@ Result<void> mount_tools(const std::string& tools, const std::string& scratch) {
   return mount_at(scratch + "/work", std::string(kToolsDirectory) + "/_work", nullptr, MS_BIND, "");
 }
 
+// Mounts the drives below the initramfs; empty when there is no tools drive.
+Result<Fd> mount_drives(const std::string& base, const std::string& scratch) {
+  TRY(mount_at(base, "/base", "ext4", MS_RDONLY | MS_NOATIME, ""));
+  TRY(mount_at(scratch, "/scratch", "ext4", MS_NOATIME, "discard"));
+  const auto tools = find_drive("tools");
+  if (!tools) return Fd();
+  TRY(mount_at(*tools, "/tools", "ext4", MS_RDONLY | MS_NOATIME, ""));
+  return open_directory("/tools");
+}
+
 }  // namespace
 
 Result<Root> enter_root() {
@@ -131,20 +141,13 @@ Result<Root> enter_root() {
   if (!base) return Root{};
   const auto scratch = wait_for_drive("scratch", kOtherDrive);
   if (!scratch) return fail(Errc::not_found, "there is a base drive but no scratch drive");
-  TRY(mount_at(*base, "/base", "ext4", MS_RDONLY | MS_NOATIME, ""));
-  TRY(mount_at(*scratch, "/scratch", "ext4", MS_NOATIME, "discard"));
-  const auto tools = find_drive("tools");
-  Fd tools_directory;
-  if (tools) {
-    TRY(mount_at(*tools, "/tools", "ext4", MS_RDONLY | MS_NOATIME, ""));
-    TRY_ASSIGN(tools_directory, open_directory("/tools"));
-  }
+  TRY_ASSIGN(const Fd tools, mount_drives(*base, *scratch));
   TRY_ASSIGN(const Fd scratch_directory, open_directory("/scratch"));
   TRY(mount_overlay("/base", "/scratch", "root", "/root"));
   TRY(switch_root("/root"));
   TRY(bind_scratch(path_of(scratch_directory)));
-  if (tools) TRY(mount_tools(path_of(tools_directory), path_of(scratch_directory)));
-  return Root{true, tools.has_value()};
+  if (tools) TRY(mount_tools(path_of(tools), path_of(scratch_directory)));
+  return Root{true, static_cast<bool>(tools)};
 }
 
 }  // namespace mvr::guest

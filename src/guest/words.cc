@@ -41,40 +41,54 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
-}  // namespace
-
-Result<BootWords> parse_command_line(std::string_view line) {
-  BootWords words;
+// What was read so far.
+struct Words {
+  std::string hostname;
   NetworkWords network;
   bool has_ip = false;
   bool needs_ip = false;
+};
+
+Result<void> parse_word(std::string_view word, Words& words) {
+  const std::size_t equals = std::min(word.find('='), word.size() - 1);
+  const std::string_view name = word.substr(0, equals);
+  const std::string_view value = word.substr(equals + 1);
+  if (name == "mvr.hostname" && is_plain_name(value, 63)) {
+    words.hostname = value;
+    return {};
+  }
+  if (name == "mvr.ip") {
+    words.has_ip = true;
+    return parse_ip(value, words.network);
+  }
+  if (name == "mvr.gw" || name == "mvr.dns") {
+    TRY_ASSIGN(const in_addr address, parse_address(name, value));
+    words.needs_ip = true;
+    if (name == "mvr.gw") {
+      words.network.gateway = address;
+    } else {
+      words.network.dns = value;
+    }
+    return {};
+  }
+  return fail(Errc::invalid, "kernel command line: bad word '" + printable(word, 80) + "'");
+}
+
+}  // namespace
+
+Result<BootWords> parse_command_line(std::string_view line) {
+  Words words;
   const std::size_t end = line.find_last_not_of('\n');
   for (const std::string_view word : split(line.substr(0, end + 1), ' ')) {
-    if (word.substr(0, 4) != "mvr.") continue;
-    const std::size_t equals = std::min(word.find('='), word.size() - 1);
-    const std::string_view name = word.substr(0, equals);
-    const std::string_view value = word.substr(equals + 1);
-    if (name == "mvr.hostname" && is_plain_name(value, 63)) {
-      words.hostname = value;
-    } else if (name == "mvr.ip") {
-      TRY(parse_ip(value, network));
-      has_ip = true;
-    } else if (name == "mvr.gw") {
-      TRY_ASSIGN(network.gateway, parse_address(name, value));
-      needs_ip = true;
-    } else if (name == "mvr.dns") {
-      TRY(parse_address(name, value));
-      network.dns = value;
-      needs_ip = true;
-    } else {
-      return fail(Errc::invalid, "kernel command line: bad word '" + printable(word, 80) + "'");
-    }
+    if (word.substr(0, 4) == "mvr.") TRY(parse_word(word, words));
   }
-  if (needs_ip && !has_ip) {
+  if (words.needs_ip && !words.has_ip) {
     return fail(Errc::invalid, "kernel command line: mvr.gw and mvr.dns need mvr.ip");
   }
-  if (has_ip) words.network = network;
-  return words;
+  BootWords result;
+  if (!words.hostname.empty()) result.hostname = words.hostname;
+  if (words.has_ip) result.network = words.network;
+  return result;
 }
 
 std::map<std::string, std::string> parse_environment(std::string_view text) {

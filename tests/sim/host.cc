@@ -32,7 +32,8 @@ void FakeHost::answer(core::Slot slot, Duration delay, std::function<void(Machin
 void FakeHost::reply(Duration delay, const core::Event& event) {
   const std::uint64_t epoch = epoch_;
   stage_.after(delay, [this, epoch, event] {
-    if (epoch == epoch_) stage_.deliver(event);
+    // The record must outlive its requests: the next VM in the slot would get their answers.
+    if (epoch == epoch_ && !stage_.deliver(event)) stage_.violation("an answer is for no VM");
   });
 }
 
@@ -162,6 +163,7 @@ void FakeHost::work(core::Slot slot, const Job& job) {
   if (!machine.alive || machine.guest != Guest::listening) return github_.finish(machine.runner);
   machine.guest = Guest::working;
   say(slot, machine, core::JobStarted{slot, "job"});
+  later(slot, machine.heard - stage_.now, [](Machine& told) { told.has_reported_job = true; });
   later(slot, job.length, [this, slot](Machine& finished) {
     if (!finished.alive || finished.guest != Guest::working) return;
     github_.finish(finished.runner);
@@ -252,10 +254,14 @@ void FakeHost::deregister(const core::Deregister& action) {
   stage_.after(stage_.rng.between(50, 5'000), [this, action, slot, is_broken, epoch] {
     if (epoch != epoch_) return;
     const Instant retry_at = stage_.now + stage_.rng.between(0, 15'000);
-    if (is_broken) return stage_.deliver(core::DeregisterFailed{slot, kBroken, retry_at});
+    if (is_broken) {
+      (void)stage_.deliver(core::DeregisterFailed{slot, kBroken, retry_at});
+      return;
+    }
     const Deletion deletion = github_.remove_runner(action.runner.id);
     if (deletion == Deletion::busy && !forget_busy_runner(slot, action.runner.id)) {
-      return stage_.deliver(core::DeregisterFailed{slot, Error{Errc::busy, "busy"}, retry_at});
+      (void)stage_.deliver(core::DeregisterFailed{slot, Error{Errc::busy, "busy"}, retry_at});
+      return;
     }
     stage_.deliver(core::Deregistered{slot});
   });
@@ -263,10 +269,13 @@ void FakeHost::deregister(const core::Deregister& action) {
 
 // GitHub sometimes deletes a runner that is busy: its flag comes late.
 bool FakeHost::forget_busy_runner(core::Slot slot, std::int64_t runner) {
-  if (!stage_.fault(50)) return false;
+  if (!stage_.fault(300)) return false;
   github_.finish(runner);
   const auto machine = machines_.find(slot);
-  if (machine != machines_.end()) machine->second.is_excused = true;
+  // A job the daemon was told of must survive even this.
+  if (machine != machines_.end() && !machine->second.has_reported_job) {
+    machine->second.is_excused = true;
+  }
   return true;
 }
 

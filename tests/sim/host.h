@@ -25,6 +25,7 @@ struct Machine {
   Guest guest = Guest::launching;
   bool alive = false;       // the VMM process
   bool is_excused = false;  // a job in it may be lost: operator, own limit, or GitHub's fault
+  bool has_reported_job = false;
   std::int64_t runner = 0;  // whose configuration the guest has
   Instant heard{};          // its channel keeps the order of its messages
 };

@@ -58,7 +58,7 @@ bool is_within(const core::Capacity& used, const core::Capacity& all) {
 
 Simulation::Simulation(std::uint64_t seed)
     : seed_(seed), config_(make_config()), stage_(seed), github_(stage_), host_(stage_, github_) {
-  stage_.deliver = [this](const core::Event& event) { deliver(event); };
+  stage_.deliver = [this](const core::Event& event) { return deliver(event); };
   stage_.violation = [this](const char* what) { violation(what); };
   world_.seed = seed;
   deliver(core::CapacityMeasured{full_capacity()});
@@ -100,9 +100,10 @@ void Simulation::poll(const std::string& scope) {
   stage_.after(stage_.rng.between(100, 4'000), [this, seen, fails] {
     if (fails) {
       const Error error{Errc::unavailable, "simulated outage"};
-      return deliver(core::DiscoveryFailed{seen.scope, error, stage_.now + 10 * kSecond});
+      (void)deliver(core::DiscoveryFailed{seen.scope, error, stage_.now + 10 * kSecond});
+    } else {
+      (void)deliver(seen);
     }
-    deliver(seen);
   });
   stage_.after(stage_.rng.between(2'000, 12'000), [this, scope] { poll(scope); });
 }
@@ -249,12 +250,14 @@ void Simulation::check_world() {
   }
 }
 
-void Simulation::deliver(const core::Event& event) {
+bool Simulation::deliver(const core::Event& event) {
   std::string ignored = core::observe(world_, event, stage_.now);
+  const bool is_taken_on = ignored.empty();
   note(core::event_name(event), core::slot_of(event), std::move(ignored));
   const bool is_action = std::holds_alternative<core::Dispatched>(event);
   // Some come twice.
   if (!is_action && stage_.fault(20)) (void)core::observe(world_, event, stage_.now);
+  return is_taken_on;
 }
 
 void Simulation::note(std::string_view what, std::optional<core::Slot> slot, std::string ignored) {

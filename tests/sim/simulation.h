@@ -45,7 +45,7 @@ class Simulation {
   void check_plan(const core::Plan& plan);
   void check_action(const core::Action& action);
   void check_world();
-  void deliver(const core::Event& event);
+  bool deliver(const core::Event& event);
   void note(std::string_view what, std::optional<core::Slot> slot, std::string ignored);
   void violation(std::string what);
 

@@ -59,7 +59,7 @@ struct Stage {
   Instant now{Duration{1'000'000}};
   bool faults = true;
   std::multimap<Instant, std::function<void()>> pending;
-  std::function<void(const core::Event&)> deliver;  // to the daemon's observe()
+  std::function<bool(const core::Event&)> deliver;  // to observe(); false: it was ignored
   std::function<void(const char*)> violation;       // a promise was broken
 };
 

@@ -32,6 +32,11 @@ TEST_CASE("YAML beyond plain mappings, lists and values is refused") {
   });
 }
 
+TEST_CASE("a text on which the YAML library finds documents without end is refused") {
+  const auto loaded = mvr::config::parse(" ,?[a b]\n: c\n? {e{d: e}", "f.yaml", "host");
+  CHECK_FALSE(loaded.problems.empty());
+}
+
 TEST_CASE("bytes that are no text are refused") {
   check({
       {with_profiles("instance: \"a\\x01\"\n"),
