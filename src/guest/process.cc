@@ -165,7 +165,10 @@ std::vector<std::string> environment(const User& user,
   for (const auto& [name, value] : added) variables[name] = value;
   std::vector<std::string> result;
   result.reserve(variables.size());
-  for (const auto& [name, value] : variables) result.push_back(name + "=" + value);
+  for (const auto& [name, value] : variables) {
+    result.push_back(name);
+    result.back().append("=").append(value);
+  }
   return result;
 }
 
