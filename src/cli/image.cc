@@ -5,25 +5,16 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
-#include "cli/cli.h"
-#include "cli/output.h"
+#include "cli/stores.h"
 #include "image/build.h"
-#include "image/store.h"
 
 namespace mvr::cli {
 namespace {
-
-using nlohmann::json;
 
 struct BuildArguments {
   image::BuildOptions options;
   std::vector<std::string> build_args;
 };
-
-Result<image::ImageStore> open_store(const Context& context) {
-  TRY_ASSIGN(const core::Config config, load_config(context, false));
-  return image::ImageStore(config.state_dir);
-}
 
 int build(const Context& context, BuildArguments arguments) {
   for (const auto& argument : arguments.build_args) {
@@ -35,7 +26,7 @@ int build(const Context& context, BuildArguments arguments) {
     arguments.options.build_args[argument.substr(0, equals)] = argument.substr(equals + 1);
   }
   arguments.options.progress = [](const std::string& line) { std::cerr << line << "\n"; };
-  auto store = open_store(context);
+  auto store = open_store<image::ImageStore>(context);
   if (!store) return report_config(store.error());
   auto built = image::build_image(*store, arguments.options);
   if (!built) return report(built.error());
@@ -43,40 +34,12 @@ int build(const Context& context, BuildArguments arguments) {
   return exit_ok;
 }
 
-int list(const Context& context) {
-  auto store = open_store(context);
-  if (!store) return report_config(store.error());
-  auto images = store->list();
-  if (!images) return report(images.error());
-  if (context.json) {
-    json all = json::array();
-    for (const auto& manifest : *images) all.push_back(json::parse(image::manifest_json(manifest)));
-    std::cout << all.dump(2) << "\n";
-    return exit_ok;
-  }
-  std::vector<Row> rows;
-  for (const auto& manifest : *images) {
-    rows.push_back({manifest.name, manifest.digest.substr(0, 19), format_bytes(manifest.allocated),
-                    manifest.created, manifest.builder});
-  }
-  print_table({"NAME", "DIGEST", "ALLOCATED", "CREATED", "BUILDER"}, rows);
-  return exit_ok;
-}
-
 int inspect(const Context& context, const std::string& name) {
-  auto store = open_store(context);
+  auto store = open_store<image::ImageStore>(context);
   if (!store) return report_config(store.error());
   auto manifest = store->find(name);
   if (!manifest) return report(manifest.error());
   std::cout << image::manifest_json(*manifest);
-  return exit_ok;
-}
-
-int remove(const Context& context, const std::string& name) {
-  auto store = open_store(context);
-  if (!store) return report_config(store.error());
-  if (auto removed = store->remove(name); !removed) return report(removed.error());
-  std::cout << "removed " << name << "\n";
   return exit_ok;
 }
 
@@ -106,14 +69,16 @@ void register_image(CLI::App& app, Context& context, int& exit_code) {
   register_build(*verb, context, exit_code);
   CLI::App* ls = verb->add_subcommand("ls", "list the images");
   add_output_option(*ls, context);
-  ls->callback([&context, &exit_code] { exit_code = list(context); });
+  ls->callback([&context, &exit_code] { exit_code = list_manifests<image::ImageStore>(context); });
   auto name = std::make_shared<std::string>();
   CLI::App* show = verb->add_subcommand("inspect", "print an image's manifest");
   show->add_option("name", *name)->required();
   show->callback([&context, &exit_code, name] { exit_code = inspect(context, *name); });
   CLI::App* rm = verb->add_subcommand("rm", "remove an image that no VM uses");
   rm->add_option("name", *name)->required();
-  rm->callback([&context, &exit_code, name] { exit_code = remove(context, *name); });
+  rm->callback([&context, &exit_code, name] {
+    exit_code = remove_entry<image::ImageStore>(context, *name);
+  });
 }
 
 }  // namespace mvr::cli

@@ -4,22 +4,15 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "cli/cli.h"
-#include "cli/output.h"
-#include "image/store.h"
+#include "cli/stores.h"
 
 namespace mvr::cli {
 namespace {
 
 using nlohmann::json;
 
-Result<image::KernelStore> open_store(const Context& context) {
-  TRY_ASSIGN(const core::Config config, load_config(context, false));
-  return image::KernelStore(config.state_dir);
-}
-
 int install(const Context& context, const std::vector<std::string>& packages) {
-  auto store = open_store(context);
+  auto store = open_store<image::KernelStore>(context);
   if (!store) return report_config(store.error());
   auto kernel =
       store->install(packages, [](const std::string& line) { std::cerr << line << "\n"; });
@@ -29,7 +22,7 @@ int install(const Context& context, const std::vector<std::string>& packages) {
 }
 
 int list(const Context& context) {
-  auto store = open_store(context);
+  auto store = open_store<image::KernelStore>(context);
   if (!store) return report_config(store.error());
   auto kernels = store->list();
   if (!kernels) return report(kernels.error());
@@ -41,21 +34,13 @@ int list(const Context& context) {
                    {"source", kernel.source},
                    {"default", all.empty()}});
     rows.push_back(
-        {kernel.name, kernel.digest.substr(0, 19), rows.empty() ? "default" : "", kernel.source});
+        {kernel.name, short_digest(kernel.digest), rows.empty() ? "default" : "", kernel.source});
   }
   if (context.json) {
     std::cout << all.dump(2) << "\n";
   } else {
     print_table({"NAME", "DIGEST", "USE", "SOURCE"}, rows);
   }
-  return exit_ok;
-}
-
-int remove(const Context& context, const std::string& name) {
-  auto store = open_store(context);
-  if (!store) return report_config(store.error());
-  if (auto removed = store->remove(name); !removed) return report(removed.error());
-  std::cout << "removed " << name << "\n";
   return exit_ok;
 }
 
@@ -78,7 +63,9 @@ void register_kernel(CLI::App& app, Context& context, int& exit_code) {
   auto name = std::make_shared<std::string>();
   CLI::App* rm = verb->add_subcommand("rm", "remove a kernel");
   rm->add_option("name", *name)->required();
-  rm->callback([&context, &exit_code, name] { exit_code = remove(context, *name); });
+  rm->callback([&context, &exit_code, name] {
+    exit_code = remove_entry<image::KernelStore>(context, *name);
+  });
 }
 
 }  // namespace mvr::cli

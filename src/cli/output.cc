@@ -22,6 +22,11 @@ void print_row(const Row& row, const std::vector<std::size_t>& widths) {
 
 }  // namespace
 
+std::string short_digest(const std::string& digest) {
+  constexpr std::size_t kShown = 19;
+  return digest.substr(0, kShown);
+}
+
 void print_table(const Row& header, const std::vector<Row>& rows) {
   std::vector<std::size_t> widths;
   for (std::size_t i = 0; i < header.size(); ++i) {

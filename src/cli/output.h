@@ -12,4 +12,7 @@ using Row = std::vector<std::string>;
 // Left-aligned columns two spaces apart; a header alone is printed as it is.
 void print_table(const Row& header, const std::vector<Row>& rows);
 
+// "sha256:0123456789ab": enough of a digest to tell entries apart.
+std::string short_digest(const std::string& digest);
+
 }  // namespace mvr::cli

@@ -377,4 +377,4 @@ def main():
     if os.geteuid() != 0:
         print("skipped: the end-to-end tests need root for network namespaces")
         sys.exit(77)
-    unittest.main(verbosity=2)
+    unittest.main(verbosity=2, catchbreak=True)  # the test Ctrl-C interrupts still cleans up
