@@ -6,6 +6,7 @@
 
 #include <malloc.h>
 
+// NOLINTNEXTLINE(misc-new-delete-overloads): memory comes from the default operator new, malloc
 void operator delete(void* block) noexcept {
   if (block == nullptr) return;
   explicit_bzero(block, malloc_usable_size(block));

@@ -121,21 +121,22 @@ std::string member_name(std::size_t number, const std::string& path) {
   return "modules/" + std::string(digits.data()) + "-" + module_name(path) + ".ko";
 }
 
+Result<void> add_directories(archive* writer, std::initializer_list<const char*> names) {
+  for (const char* name : names) TRY(add_member(writer, name, S_IFDIR | 0755, {}));
+  return {};
+}
+
 Result<void> add_members(archive* writer, const std::string& agent,
                          const std::vector<std::string>& modules) {
-  constexpr mode_t kDirectory = S_IFDIR | 0755;
-  for (const char* name : {"base", "dev"}) TRY(add_member(writer, name, kDirectory, {}));
+  TRY(add_directories(writer, {"base", "dev"}));
   TRY_ASSIGN(const std::string program, sys::read_file(agent, kMaxAgent));
   TRY(add_member(writer, "init", S_IFREG | 0755, program));
-  TRY(add_member(writer, "modules", kDirectory, {}));
+  TRY(add_directories(writer, {"modules"}));
   for (std::size_t i = 0; i < modules.size(); ++i) {
     TRY_ASSIGN(const std::string content, read_module(modules[i]));
     TRY(add_member(writer, member_name(i, modules[i]), S_IFREG | 0644, content));
   }
-  for (const char* name : {"proc", "root", "scratch", "sys", "tools"}) {
-    TRY(add_member(writer, name, kDirectory, {}));
-  }
-  return {};
+  return add_directories(writer, {"proc", "root", "scratch", "sys", "tools"});
 }
 
 Result<std::string> make_archive(const std::string& agent,

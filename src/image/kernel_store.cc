@@ -144,6 +144,7 @@ Result<std::vector<std::string>> given_packages(const std::vector<std::string>& 
 
 std::string source_of(const std::vector<std::string>& packages) {
   std::vector<std::string> names;
+  names.reserve(packages.size());
   for (const std::string& path : packages) names.push_back(path.substr(path.rfind('/') + 1));
   return join(names, " ");
 }
