@@ -98,8 +98,9 @@ Result<int> ssh(const Context& context, const std::string& vm,
   TRY(sys::write_file(known_hosts, name + " " + answer.at("host_key").get<std::string>() + "\n",
                       0600));
   TRY_ASSIGN(const std::string binary, own_binary());
-  const std::string proxy =
-      quoted(binary) + " --config " + quoted(context.config_path) + " ssh-connect " + quoted(name);
+  const std::string proxy = quoted(binary) + " --config " + quoted(context.config_path) +
+                            " ssh-connect --port " +
+                            std::to_string(answer.at("port").get<unsigned>()) + " " + quoted(name);
   std::vector<std::string> argv = {"ssh",
                                    "-F",
                                    "none",
@@ -139,10 +140,10 @@ Result<int> ssh(const Context& context, const std::string& vm,
 }
 
 // The ProxyCommand: passes the connected socket to ssh on stdout (ProxyUseFdpass) and ends.
-Result<int> hand_over(const Context& context, const std::string& vm) {
+Result<int> hand_over(const Context& context, const std::string& vm, unsigned port) {
   TRY_ASSIGN(const core::Config config, load_config(context, false));
   TRY_ASSIGN(Client client, Client::connect(config));
-  TRY(client.send({{"op", "connect"}, {"vm", vm}}));
+  TRY(client.send({{"op", "connect"}, {"vm", vm}, {"port", port}}));
   TRY_ASSIGN(const auto answer, client.receive());
   const Fd socket = client.take_fd();
   if (!answer || !socket) return fail(Errc::protocol, "the daemon sent no connection");
@@ -166,9 +167,12 @@ void register_ssh(CLI::App& app, Context& context, int& exit_code) {
 
   CLI::App* connect = app.add_subcommand("ssh-connect", "")->group("");
   auto target = std::make_shared<std::string>();
+  auto port = std::make_shared<unsigned>(0);
+  connect->add_option("--port", *port)->required();
   connect->add_option("vm", *target)->required();
-  connect->callback(
-      [&context, &exit_code, target] { exit_code = finish(hand_over(context, *target)); });
+  connect->callback([&context, &exit_code, target, port] {
+    exit_code = finish(hand_over(context, *target, *port));
+  });
 }
 
 }  // namespace mvr::cli

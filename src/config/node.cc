@@ -172,8 +172,8 @@ std::optional<Node> read_document(std::string_view yaml, Report& report) {
   try {
     std::istringstream stream{std::string(yaml)};
     YAML::Parser parser(stream);
-    // Twice at most: the builder refuses a second document, and on some malformed texts yaml-cpp 0.7
-    // reports one document after the other without reading on.
+    // Twice at most: the builder refuses a second document, and on some malformed texts
+    // yaml-cpp 0.7 reports one document after the other without reading on.
     for (int documents = 0; documents < 2 && parser.HandleNextDocument(builder); ++documents) {
     }
   } catch (const YAML::Exception& error) {

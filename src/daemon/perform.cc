@@ -98,9 +98,6 @@ void Performer::request_jit(const core::RequestJit& action) {
   parts_.github->generate_jit(
       *scope, action.runner, profile->labels,
       [this, slot, name, runner = action.runner](Result<github::JitConfig> made) {
-        LiveVm* live = find(slot);
-        const bool same = live != nullptr && live->name() == name;
-        if (!same) return;  // the VM is gone; the sweep deletes the runner by its name
         if (!made) {
           log(Level::warn, "jit_failed",
               {{"vm", name}, {"runner", runner}, {"error", made.error().what}});
@@ -108,7 +105,10 @@ void Performer::request_jit(const core::RequestJit& action) {
                                  retry_time(parts_.loop.now(), parts_.github, runner)});
           return;
         }
-        live->set_jit(std::move(made->encoded));
+        // Answered also when the VM is gone meanwhile: its record waits for this, and then has
+        // the runner deleted.
+        LiveVm* live = find(slot);
+        if (live != nullptr && live->name() == name) live->set_jit(std::move(made->encoded));
         report(core::JitReady{slot, made->runner});
       });
 }
