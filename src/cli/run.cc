@@ -1,5 +1,6 @@
 // mvrunner run: one command in a fresh VM, without GitHub. Uses the running daemon; without one,
 // a daemon of its own for as long as the command takes.
+#include <filesystem>
 #include <iostream>
 #include <thread>
 
@@ -21,8 +22,11 @@ constexpr Duration kEndLimit{30'000};
 // A daemon that ends by itself, and the client connected to it.
 Result<Client> start_daemon(const Context& context, const core::Config& config,
                             sys::Process& process) {
+  std::error_code error;
+  const auto path = std::filesystem::absolute(context.config_path, error);  // its directory is /
+  if (error) return fail(Errc::io, "the current directory: " + error.message());
   sys::SpawnOptions options;
-  options.argv = {"/proc/self/exe", "--config", context.config_path, "serve", "--for-run"};
+  options.argv = {"/proc/self/exe", "--config", path.string(), "serve", "--for-run"};
   options.fds = {{2, 2}};
   TRY_ASSIGN(process, sys::Process::spawn(options));
   const auto end = std::chrono::steady_clock::now() + kStartLimit;

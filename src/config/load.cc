@@ -167,14 +167,20 @@ Loaded parse(std::string_view yaml, const std::string& file, const std::string& 
 Loaded load(const std::string& path, const std::string& facts_hostname) {
   errno = 0;
   std::ifstream stream(path, std::ios::binary);
-  std::string text(kMaxInput + 1, '\0');  // one more than allowed: parse() says so
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  std::string yaml(kMaxInput + 1, '\0');  // one more than allowed: parse() says so
+  stream.read(yaml.data(), static_cast<std::streamsize>(yaml.size()));
   if (stream.gcount() == 0 && !stream.eof()) {
-    const Error error = os_error(errno == 0 ? EIO : errno, "cannot read the configuration");
-    return Loaded{defaults(facts_hostname), {Problem{path, 0, 0, "", error.what}}};
+    const int code = errno == 0 ? EIO : errno;
+    std::string text = os_error(code, "cannot read the configuration").what;
+    if (code == ENOENT) {
+      text +=
+          "; begin with a copy of the example, "
+          "<prefix>/share/doc/mvrunner/examples/mvrunner.yaml";
+    }
+    return Loaded{defaults(facts_hostname), {Problem{path, 0, 0, "", std::move(text)}}};
   }
-  text.resize(static_cast<std::size_t>(stream.gcount()));
-  return parse(text, path, facts_hostname);
+  yaml.resize(static_cast<std::size_t>(stream.gcount()));
+  return parse(yaml, path, facts_hostname);
 }
 
 }  // namespace mvr::config

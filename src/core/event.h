@@ -1,7 +1,6 @@
 // Events: everything that can happen to a World. See observe() in world.h.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <variant>
 #include <vector>
@@ -109,14 +108,10 @@ struct KillRequested {
   Slot slot = 0;
   std::string by;
 };  // operator
-struct RequestCancelled {
-  std::int64_t id = 0;
-};  // a one-off command's client went away
 using Event =
     std::variant<DemandSeen, DiscoveryFailed, CapacityMeasured, ImageMissing, DrainChanged, Adopted,
                  Dispatched, VmStarted, LaunchFailed, AgentReady, JitReady, JitFailed, ClaimFailed,
                  RunnerListening, JobStarted, JobFinished, RunnerExited, AgentFailed, VmExited,
-                 StopFailed, Removed, RemoveFailed, Deregistered, DeregisterFailed, KillRequested,
-                 RequestCancelled>;
+                 StopFailed, Removed, RemoveFailed, Deregistered, DeregisterFailed, KillRequested>;
 
 }  // namespace mvr::core

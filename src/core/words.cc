@@ -51,14 +51,12 @@ std::optional<Value> value_in(const Table& table, std::string_view text) {
 }
 
 // In the order of the alternatives of Event.
-constexpr std::array<std::string_view, 26> kEvents{
-    "demand_seen",    "discovery_failed", "capacity_measured", "image_missing",
-    "drain_changed",  "adopted",          "dispatched",        "vm_started",
-    "launch_failed",  "agent_ready",      "jit_ready",         "jit_failed",
-    "claim_failed",   "runner_listening", "job_started",       "job_finished",
-    "runner_exited",  "agent_failed",     "vm_exited",         "stop_failed",
-    "removed",        "remove_failed",    "deregistered",      "deregister_failed",
-    "kill_requested", "request_cancelled"};
+constexpr std::array<std::string_view, 25> kEvents{
+    "demand_seen",  "discovery_failed", "capacity_measured", "image_missing",     "drain_changed",
+    "adopted",      "dispatched",       "vm_started",        "launch_failed",     "agent_ready",
+    "jit_ready",    "jit_failed",       "claim_failed",      "runner_listening",  "job_started",
+    "job_finished", "runner_exited",    "agent_failed",      "vm_exited",         "stop_failed",
+    "removed",      "remove_failed",    "deregistered",      "deregister_failed", "kill_requested"};
 static_assert(kEvents.size() == std::variant_size_v<Event>);
 
 // In the order of the alternatives of Action.

@@ -90,9 +90,6 @@ class Observer {
     return added ? applied() : "the slot has a VM already";
   }
   std::string operator()(const Dispatched& event) { return std::visit(*this, event.action); }
-  std::string operator()(const RequestCancelled&) {
-    return "the next DemandSeen of the command scope shows it";
-  }
 
   // The actions, as Dispatched.
   std::string operator()(const Launch& action);

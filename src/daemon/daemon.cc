@@ -4,6 +4,8 @@
 
 #include <csignal>
 
+#include <malloc.h>
+
 #include "base/overloaded.h"
 #include "base/text.h"
 #include "core/names.h"
@@ -193,7 +195,16 @@ Result<void> Daemon::run() {
     TRY(loop_->run_once());
     turn();
   }
+  if (world_.vms.empty()) leave_host();
   return {};
+}
+
+// No VM needs what all share: the host is left as it was found.
+void Daemon::leave_host() {
+  resolver_.reset();
+  auto down = Network::down(config_);
+  if (down && room_->cgroups()) down = room_->cgroups()->remove_self();
+  if (!down) log(Level::warn, "host_not_left_clean", {{"error", down.error().what}});
 }
 
 bool Daemon::is_done() const {
@@ -313,16 +324,21 @@ void Daemon::check_images() {
   }
 }
 
-// The first use of a kernel makes its initramfs and probes the accelerator, which takes seconds:
-// now, not when a job waits.
+// The first use of a kernel makes its initramfs and probes the accelerator, which takes seconds,
+// and the first use of a disk size formats a template: now, not when a job waits.
 void Daemon::warm_up() {
   for (const auto& profile : config_.profiles) {
     if (!room_->why_not(profile).empty()) continue;  // said by check_images()
-    auto ready = room_->kernel(profile.kernel);
-    if (ready) continue;
-    log(Level::error, "kernel_not_ready",
-        {{"profile", profile.name}, {"error", ready.error().what}});
+    if (auto ready = room_->kernel(profile.kernel); !ready) {
+      log(Level::error, "kernel_not_ready",
+          {{"profile", profile.name}, {"error", ready.error().what}});
+    }
+    if (auto blank = room_->scratch_template(profile.size.disk); !blank) {
+      log(Level::error, "scratch_not_ready",
+          {{"profile", profile.name}, {"error", blank.error().what}});
+    }
   }
+  (void)::malloc_trim(0);  // unpacked kernel modules: some 10 MiB the daemon would keep for good
 }
 
 void Daemon::arm() {

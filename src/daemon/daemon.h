@@ -42,7 +42,8 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  // Until SIGTERM or SIGINT. Running VMs go on; a later daemon adopts them.
+  // Until SIGTERM or SIGINT. Running VMs go on; a later daemon adopts them. When none is left,
+  // the network and the cgroup of all VMs go too.
   Result<void> run();
 
   // What control requests need.
@@ -74,6 +75,7 @@ class Daemon {
   void check_images();
   void warm_up();
   void arm();
+  void leave_host();
   [[nodiscard]] bool is_done() const;
 
   core::Config config_;

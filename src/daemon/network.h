@@ -36,7 +36,7 @@ class Network {
   Result<void> detach(const core::SlotNames& names);
   // A TCP connection to a guest, begun inside the namespace; see sys::finish_connect().
   [[nodiscard]] Result<Fd> connect(const core::SlotNames& names, unsigned port) const;
-  // Removes namespace, veth pair and tables. For hosts that stop using mvrunner.
+  // Removes namespace, veth pair and tables; what is absent is ok.
   static Result<void> down(const core::Config& config);
 
  private:

@@ -226,6 +226,6 @@ Result<void> CgroupRoot::remove(const std::string& child) const {
   return remove_group(path_ + "/" + child);
 }
 
-Result<void> CgroupRoot::remove_self() { return remove_group(path_); }
+Result<void> CgroupRoot::remove_self() const { return remove_group(path_); }
 
 }  // namespace mvr::sys

@@ -47,7 +47,7 @@ class CgroupRoot {
   Result<Cgroup> create(const std::string& child) const;  // exists: opened
   Result<std::vector<std::string>> children() const;
   Result<void> remove(const std::string& child) const;  // absent is ok; Err busy: populated
-  Result<void> remove_self();                           // only when empty
+  Result<void> remove_self() const;                     // only when empty
 
  private:
   std::string path_;

@@ -111,7 +111,7 @@ class GithubStandIn:
         self.case = case
         command = ["node", SOURCE / "tests/fakes/github/server.mjs", "--listen",
                    f"{INTERNET}:8080", "--token", TOKEN, "--log", case.root / "requests.log"]
-        openapi = state.openapi_description()
+        openapi = state.openapi_description() if case.validates else None
         if openapi:
             command += ["--openapi", openapi]
         self.process = case.start_in_internet(command, "github.log")
@@ -153,6 +153,7 @@ class MvrunnerTest(unittest.TestCase):
     """Base of all: setUp makes the host, GitHub and a prepared state directory. No daemon yet."""
 
     profiles = [{"name": "small", "labels": ["mv-small"]}]
+    validates = True  # every request and answer of the stand-in against GitHub's description
     resolver = INTERNET  # the nameserver of the host's resolv.conf
 
     def setUp(self):
@@ -201,10 +202,10 @@ class MvrunnerTest(unittest.TestCase):
         return [*Namespaces.inside(self.namespaces.host), str(MVRUNNER), "--config",
                 str(self.config), *arguments]
 
-    def cli(self, *arguments, limit=SLOW):
+    def cli(self, *arguments, limit=SLOW, cwd=None):
         """Runs a verb; returns the completed process, whatever its exit code."""
         return subprocess.run(self.mvrunner(*arguments), capture_output=True, text=True,
-                              stdin=subprocess.DEVNULL, timeout=limit)
+                              stdin=subprocess.DEVNULL, timeout=limit, cwd=cwd)
 
     def start_cli(self, *arguments):
         process = subprocess.Popen(self.mvrunner(*arguments), stdout=subprocess.PIPE,
@@ -305,11 +306,22 @@ class MvrunnerTest(unittest.TestCase):
         self.assertEqual(self.github.runners(), [])
 
     def check_nothing_left(self):
-        """The same, and the daemon ended cleanly; what stays is its network for the next start."""
+        """The same, and the daemon ended cleanly: nothing of its network stays either."""
         self.assertEqual(self.daemon.stop(), 0, self.daemon.text())
         self.check_no_vm_left()
+        self.check_host_left_clean()
         wait_for(lambda: not self._own_programs(), "the daemon's own programs end")
         self.assertEqual(list((self.root / "run").iterdir()), [])
+
+    def check_host_left_clean(self):
+        """What all VMs share is gone as well: namespace, veth pair, firewall, cgroup."""
+        self.assertFalse(pathlib.Path("/run/netns", self.instance).exists(), "a namespace is left")
+        inside = Namespaces.inside(self.namespaces.host)
+        links = run(*inside, "ip", "-j", "link", capture_output=True).stdout
+        names = [link["ifname"] for link in json.loads(links)]
+        self.assertEqual(sorted(names), [f"{self.instance}x0", "lo"])
+        self.assertEqual(run(*inside, "nft", "list", "tables", capture_output=True).stdout, "")
+        self.assertEqual(self._cgroups(""), [])
 
     def _own_programs(self):
         ours = {pid for process in self.processes for pid in [process.popen.pid]}

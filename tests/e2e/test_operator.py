@@ -1,5 +1,6 @@
 """What people do at the host: drain, ssh, logs, kill, one-off commands."""
 
+import pathlib
 import selectors
 
 from harness import MvrunnerTest, main, wait_for
@@ -51,6 +52,21 @@ class Operator(MvrunnerTest):
         self.wait_no_vm()
         self.check_nothing_left()
 
+    def test_an_image_cannot_be_removed_while_a_vm_uses_it(self):
+        self.start_daemon()
+        _, vm = self.hold_job()
+        refused = self.cli("image", "rm", "debian-12")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("in use", refused.stderr)
+        self.assertIn("debian-12", self.cli("image", "ls").stdout)
+        self.assertEqual(self.wait_vm("running")["vm"], vm, "the VM was harmed")
+        self.open_gate()
+        self.wait_no_vm()
+        removed = self.cli("image", "rm", "debian-12")
+        self.assertEqual(removed.returncode, 0, removed.stderr)
+        self.assertNotIn("debian-12", self.cli("image", "ls").stdout)
+        self.check_nothing_left()
+
     def test_kill_ends_a_vm_with_its_job(self):
         self.start_daemon()
         job, vm = self.hold_job()
@@ -95,10 +111,12 @@ class OneOffCommand(MvrunnerTest):
         self.check_nothing_left()
 
     def test_run_works_without_a_daemon_and_leaves_nothing(self):
-        done = self.cli("run", "--", "sh", "-c", "echo alone; exit 4")
+        self.config = pathlib.Path(self.config.name)  # relative to where it is typed
+        done = self.cli("run", "--", "sh", "-c", "echo alone; exit 4", cwd=self.root)
         self.assertEqual((done.returncode, done.stdout), (4, "alone\n"), done.stderr)
         wait_for(lambda: not self._own_programs(), "its daemon has ended")
         self.check_no_vm_left()
+        self.check_host_left_clean()
 
     def test_run_of_a_program_that_is_not_there_says_so(self):
         self.start_daemon()

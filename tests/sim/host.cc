@@ -308,7 +308,6 @@ void FakeHost::cancel_command() {
   if (commands_.empty()) return;
   const Command gone = commands_.front();
   commands_.pop_front();
-  stage_.deliver(core::RequestCancelled{gone.id});
   tell_commands();
   if (!gone.handed) return;
   const auto found = machines_.find(*gone.handed);

@@ -186,7 +186,8 @@ TEST_CASE("a file that is not there is one problem that names it") {
   const Loaded loaded = load("/nonexistent/mvrunner.yaml", "h");
   REQUIRE(loaded.problems.size() == 1);
   CHECK(loaded.problems[0].to_text() ==
-        "/nonexistent/mvrunner.yaml: cannot read the configuration: No such file or directory");
+        "/nonexistent/mvrunner.yaml: cannot read the configuration: No such file or directory; "
+        "begin with a copy of the example, <prefix>/share/doc/mvrunner/examples/mvrunner.yaml");
 }
 
 TEST_CASE("a directory in place of the file is one problem") {

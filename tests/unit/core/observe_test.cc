@@ -118,7 +118,6 @@ TEST_CASE("late and duplicate events change nothing") {
   check_ignored(vm(1, Phase::running), Adopted{vm(1, Phase::booting)});
   check_ignored(vm(1, Phase::running), DrainChanged{false});
   check_ignored(vm(1, Phase::running), ImageMissing{"small", ""});
-  check_ignored(vm(1, Phase::running), RequestCancelled{4});
   check_ignored(vm(1, Phase::running), Dispatched{Launch{1, "n", "small", kScope, {}}});
 }
 

@@ -21,7 +21,7 @@ TEST_CASE("events and actions have their names") {
   CHECK(event_name(VmStarted{}) == "vm_started");
   CHECK(event_name(JobStarted{}) == "job_started");
   CHECK(event_name(DeregisterFailed{}) == "deregister_failed");
-  CHECK(event_name(RequestCancelled{}) == "request_cancelled");
+  CHECK(event_name(KillRequested{}) == "kill_requested");
   CHECK(action_name(Launch{}) == "launch");
   CHECK(action_name(Deregister{}) == "deregister");
 }
