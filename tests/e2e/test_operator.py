@@ -57,7 +57,7 @@ class Operator(MvrunnerTest):
         _, vm = self.hold_job()
         refused = self.cli("image", "rm", "debian-12")
         self.assertNotEqual(refused.returncode, 0)
-        self.assertIn("in use", refused.stderr)
+        self.assertIn("used by a running VM", refused.stderr)
         self.assertIn("debian-12", self.cli("image", "ls").stdout)
         self.assertEqual(self.wait_vm("running")["vm"], vm, "the VM was harmed")
         self.open_gate()
