@@ -13,17 +13,31 @@ struct Launch {  // prepare the host side and start the VMM
   Slot slot = 0;
   std::string vm;
   std::string profile;
-  std::string scope;
+  std::string scope;  // empty: to be kept warm
   Resources size;
+  Limits limits;
+  std::string repository;   // whose turn it is
+  std::uint64_t share = 0;  // Shares::ends of the repository from now on
+  Duration expected{};      // how long its job is expected to run
   friend bool operator==(const Launch&, const Launch&) = default;
 };
 // Register an ephemeral runner under this name and keep its JIT config for the claim. In
-// kCommandScope: answer JitReady, with no runner, as soon as a command waits for a VM.
+// kCommandScope: answer JitReady, with no runner, as soon as a command waits for a VM. For a warm
+// VM nobody has asked for yet, this gives it to the scope.
 struct RequestJit {
   Slot slot = 0;
   std::string scope;
   std::string runner;
+  std::string repository;   // of a warm VM, as in Launch
+  std::uint64_t share = 0;  // of a warm VM, as in Launch
+  Duration expected{};      // of a warm VM, as in Launch
   friend bool operator==(const RequestJit&, const RequestJit&) = default;
+};
+// Tell the guest that its job is ended in `left`.
+struct Warn {
+  Slot slot = 0;
+  Duration left{};
+  friend bool operator==(const Warn&, const Warn&) = default;
 };
 struct Claim {
   Slot slot = 0;
@@ -54,6 +68,6 @@ struct Deregister {
   EndCause cause = EndCause::none;  // an idle VM ends with this once the runner is gone
   friend bool operator==(const Deregister&, const Deregister&) = default;
 };
-using Action = std::variant<Launch, RequestJit, Claim, Stop, Kill, Remove, Deregister>;
+using Action = std::variant<Launch, RequestJit, Claim, Warn, Stop, Kill, Remove, Deregister>;
 
 }  // namespace mvr::core

@@ -4,11 +4,6 @@
 
 namespace mvr::core {
 
-const Profile* Config::profile(std::string_view name) const {
-  const auto found = std::ranges::find(profiles, name, &Profile::name);
-  return found == profiles.end() ? nullptr : &*found;
-}
-
 const Scope* Config::scope(std::string_view id) const {
   const auto found = std::ranges::find_if(
       github.scopes, [id](const Scope& candidate) { return candidate.id() == id; });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,18 +20,33 @@ struct Resources {
   friend bool operator==(const Resources&, const Resources&) = default;
 };
 
+// How long a VM may stay in a phase. Taken from the profile at launch: a changed configuration is
+// for new VMs only.
+struct Limits {
+  Duration boot{};    // launch until agent hello, and claim until listening
+  Duration listen{};  // listening without a job before the runner is given back
+  Duration job{};     // running until the VM is ended
+  friend bool operator==(const Limits&, const Limits&) = default;
+};
+
 // Labels + size + image: what a job asks for by `runs-on`.
+//
+// A pattern profile has one label with the place holders {cpus} and {memory} (GiB), such as
+// "mv-{cpus}cpu-{memory}gb", and `most`: a job's own label then says the size, from `size` to
+// `most`. Such a job belongs to the profile "<name>-4cpu-16gb", an instance of the pattern.
 struct Profile {
   std::string name;
   std::vector<std::string> labels;  // lower case, unique, never empty
-  Resources size;
-  std::string image;          // a name in the image store
-  std::string kernel;         // a name in the kernel store; "default" = newest installed
-  std::uint32_t max = 0;      // VMs at once; 0 = only the host limits
-  Duration boot_timeout{};    // launch until agent hello
-  Duration listen_timeout{};  // listening without a job before the runner is given back
-  Duration job_timeout{};     // running until the VM is ended
-  std::string kernel_args;    // more words for the guest's kernel command line
+  Resources size;                   // of a pattern: the least of memory and vCPUs
+  std::optional<Resources> most;    // set: a pattern; its disk is that of `size`
+  std::string image;                // a name in the image store
+  std::string kernel;               // a name in the kernel store; "default" = newest installed
+  std::uint32_t max = 0;            // VMs at once; 0 = only the host limits
+  std::int32_t priority = 0;        // -100..100; higher goes first, see core/queue.h
+  std::uint32_t warm = 0;           // VMs kept booted without a runner; not for patterns
+  Duration warm_max_age{};          // then a warm VM is replaced
+  Limits limits;                    // boot_timeout, listen_timeout, job_timeout
+  std::string kernel_args;          // more words for the guest's kernel command line
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 
@@ -44,6 +60,7 @@ struct Scope {
   std::vector<std::string> repositories;  // organisation: names to poll; empty = discover all
   std::string runner_group;               // organisation only; empty = the default group
   std::uint32_t max = 0;                  // VMs at once in this scope; 0 = no own limit
+  std::uint32_t max_per_repo = 0;         // of these for one repository; 0 = no own limit
   // "owner/repo" or "owner": the id used in World, logs and file names of our own.
   [[nodiscard]] std::string id() const {
     return repository.empty() ? owner : owner + "/" + repository;
@@ -81,6 +98,13 @@ struct NetworkSettings {
   friend bool operator==(const NetworkSettings&, const NetworkSettings&) = default;
 };
 
+// Who goes first when not all jobs fit.
+struct SchedulingSettings {
+  // Shares of the host while repositories compete: "owner/repo" -> 1..1000; others have 1.
+  std::map<std::string, std::uint32_t> weights;
+  friend bool operator==(const SchedulingSettings&, const SchedulingSettings&) = default;
+};
+
 enum class Accel { automatic, kvm, tcg };
 
 struct VmmSettings {
@@ -102,9 +126,11 @@ struct Config {
   HostSettings host;
   NetworkSettings network;
   VmmSettings vmm;
+  SchedulingSettings scheduling;
   std::vector<Profile> profiles;
   friend bool operator==(const Config&, const Config&) = default;
 
+  // For the name of an instance: its pattern. See core/match.h for what an instance has of its own.
   [[nodiscard]] const Profile* profile(std::string_view name) const;
   [[nodiscard]] const Scope* scope(std::string_view id) const;
 };

@@ -1,6 +1,8 @@
 // Events: everything that can happen to a World. See observe() in world.h.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,12 +28,32 @@ struct DiscoveryFailed {
 struct CapacityMeasured {
   Capacity capacity;
 };
-struct ImageMissing {
+// What a profile's VMs boot from: image, kernel, runner release and settings, as one digest.
+struct ProfileChecked {
   std::string profile;
-  std::string why;
-};  // why empty: available again
+  std::string why;     // it cannot boot; empty: it can
+  std::string origin;  // empty when it cannot
+};
 struct DrainChanged {
   bool draining = false;
+  std::optional<Instant> deadline;
+};
+struct PressureChanged {
+  std::string why;
+};  // empty: it is over
+// Medians of history; each replaces what was known for the same job or profile.
+struct Learned {
+  std::vector<Estimate> estimates;
+};
+// GitHub's list of this host's runners in a scope.
+struct RunnerSeen {
+  std::int64_t id = 0;
+  bool busy = false;
+};
+struct RunnersSeen {
+  std::string scope;
+  Instant as_of{};  // when it was requested
+  std::vector<RunnerSeen> runners;
 };
 struct Adopted {
   Vm vm;
@@ -81,11 +103,13 @@ struct RunnerExited {
 struct AgentFailed {
   Slot slot = 0;
   std::string text;
+  EndCause cause = EndCause::agent_failed;  // or image_unreadable
 };
 struct VmExited {
   Slot slot = 0;
   std::string text;
-};  // the VMM is gone; text: reason if known
+  EndCause cause = EndCause::vm_died;  // or panicked
+};                                     // the VMM is gone; text: reason if known
 struct StopFailed {
   Slot slot = 0;
 };  // could not ask; kill at once
@@ -109,9 +133,10 @@ struct KillRequested {
   std::string by;
 };  // operator
 using Event =
-    std::variant<DemandSeen, DiscoveryFailed, CapacityMeasured, ImageMissing, DrainChanged, Adopted,
-                 Dispatched, VmStarted, LaunchFailed, AgentReady, JitReady, JitFailed, ClaimFailed,
-                 RunnerListening, JobStarted, JobFinished, RunnerExited, AgentFailed, VmExited,
-                 StopFailed, Removed, RemoveFailed, Deregistered, DeregisterFailed, KillRequested>;
+    std::variant<DemandSeen, DiscoveryFailed, CapacityMeasured, ProfileChecked, DrainChanged,
+                 PressureChanged, Learned, RunnersSeen, Adopted, Dispatched, VmStarted,
+                 LaunchFailed, AgentReady, JitReady, JitFailed, ClaimFailed, RunnerListening,
+                 JobStarted, JobFinished, RunnerExited, AgentFailed, VmExited, StopFailed, Removed,
+                 RemoveFailed, Deregistered, DeregisterFailed, KillRequested>;
 
 }  // namespace mvr::core

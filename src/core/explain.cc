@@ -1,4 +1,4 @@
-// Labels to profile, and reasons to words.
+// Reasons to words.
 #include <algorithm>
 #include <array>
 
@@ -9,9 +9,10 @@ namespace mvr::core {
 namespace {
 
 // In the order of the alternatives of Reason.
-constexpr std::array<std::string_view, 13> kReasons{
-    "no_memory", "no_cpus",       "no_disk", "no_slot",    "profile_max",    "scope_max", "too_big",
-    "draining",  "missing_image", "backoff", "no_profile", "discovery_down", "behind"};
+constexpr std::array<std::string_view, 16> kReasons{
+    "no_memory", "no_cpus",        "no_disk",       "no_slot", "profile_max", "scope_max",
+    "too_big",   "draining",       "missing_image", "backoff", "no_profile",  "discovery_down",
+    "reserved",  "repository_max", "pressure",      "trial"};
 static_assert(kReasons.size() == std::variant_size_v<Reason>);
 
 std::string plural(std::uint32_t count, std::string_view one) {
@@ -66,8 +67,60 @@ struct ReasonText {
   std::string operator()(const DiscoveryDown& r) const {
     return "queued jobs cannot be listed (" + r.error.what + "), next try " + in(r.retry_at);
   }
-  std::string operator()(const Behind& r) const {
-    return "an older job of profile " + r.profile + " goes first";
+  std::string operator()(const Reserved& r) const {
+    return "would delay a job of profile " + r.profile + " that waits for room" +
+           (r.start ? " and is to start " + in(*r.start) : "");
+  }
+  std::string operator()(const RepositoryMax& r) const {
+    return r.repository + " is at its limit of " + plural(r.max, "VM");
+  }
+  std::string operator()(const Pressure& r) const { return "the host is under pressure: " + r.why; }
+  std::string operator()(const Trial& r) const {
+    return "one VM is being tried after " + plural(r.failures, "failed boot") + " (" + r.cause +
+           ")";
+  }
+};
+
+struct Advice {
+  std::string operator()(const NoMemory&) const {
+    return "wait, lower the profile's memory, or raise host.memory if the host has more";
+  }
+  std::string operator()(const NoCpus&) const {
+    return "wait, lower the profile's vcpus, or raise host.cpu_overcommit";
+  }
+  std::string operator()(const NoDisk&) const {
+    return "wait, lower the profile's disk, or free space below state_dir";
+  }
+  std::string operator()(const NoSlot&) const { return "wait, or raise host.max_vms"; }
+  std::string operator()(const ProfileMax&) const { return "wait, or raise the profile's max"; }
+  std::string operator()(const ScopeMax&) const { return "wait, or raise the scope's max"; }
+  std::string operator()(const RepositoryMax&) const {
+    return "wait, or raise the scope's max_per_repo";
+  }
+  std::string operator()(const TooBig&) const {
+    return "it will never run here: lower the profile's size, or use a larger host";
+  }
+  std::string operator()(const Draining&) const { return "mvrunner drain --off"; }
+  std::string operator()(const MissingImage&) const {
+    return "build or install what is missing: mvrunner image build, mvrunner kernel install";
+  }
+  std::string operator()(const Backoff&) const {
+    return "look at the console of the VM that failed: mvrunner logs --console VM";
+  }
+  std::string operator()(const NoProfile&) const {
+    return "give a profile these labels, or correct runs-on in the workflow";
+  }
+  std::string operator()(const DiscoveryDown&) const {
+    return "check the network, the token and https://www.githubstatus.com";
+  }
+  std::string operator()(const Reserved&) const {
+    return "nothing: it starts when it delays nobody, or after that job";
+  }
+  std::string operator()(const Pressure&) const {
+    return "free memory or disk on the host: running VMs come first";
+  }
+  std::string operator()(const Trial&) const {
+    return "nothing: the others follow as soon as that VM listens";
   }
 };
 
@@ -79,20 +132,6 @@ std::string reason_text(const Reason& reason, Instant now) {
   return std::visit(ReasonText{now}, reason);
 }
 
-const Profile* match_profile(const Config& config, const std::vector<std::string>& labels) {
-  if (labels.empty()) return nullptr;
-  const auto has = [](const std::vector<std::string>& offered, const std::string& label) {
-    return std::ranges::any_of(offered,
-                               [&](const auto& each) { return ascii_lower(each) == label; });
-  };
-  for (const Profile& profile : config.profiles) {
-    const bool serves = std::ranges::all_of(labels, [&](const std::string& wanted) {
-      const std::string label = ascii_lower(wanted);
-      return has(profile.labels, label) || has(config.github.extra_labels, label);
-    });
-    if (serves) return &profile;
-  }
-  return nullptr;
-}
+std::string reason_advice(const Reason& reason) { return std::visit(Advice{}, reason); }
 
 }  // namespace mvr::core

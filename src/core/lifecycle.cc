@@ -1,5 +1,6 @@
 // The next step of each VM: its deadlines, its claim, its way out.
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "core/names.h"
@@ -11,7 +12,12 @@ namespace {
 class Stepper {
  public:
   Stepper(const Config& config, const World& world, Instant now, WakeUp& wake)
-      : config_(config), world_(world), now_(now), wake_(wake), wants_(wants(config, world, now)) {}
+      : config_(config),
+        world_(world),
+        now_(now),
+        wake_(wake),
+        wants_(wants(config, world, now)),
+        surplus_idle_(surplus_idle(config, world)) {}
 
   std::optional<Action> step(const Vm& vm) {
     switch (vm.phase) {
@@ -57,21 +63,40 @@ class Stepper {
   }
 
   std::optional<Action> boot_step(const Vm& vm) {
-    if (want(vm) == Want::no) return cancel(vm);
-    const Profile* profile = config_.profile(vm.profile);
+    if (!is_idle(vm) && want(vm) == Want::no) return cancel(vm);
     // An adopted VM gets the time anew: the daemon was not there to hear its hello.
     const Instant start = vm.adopted ? vm.since : vm.created;
-    if (profile != nullptr && is_due(start + profile->boot_timeout)) {
+    if (is_due(start + vm.limits.boot)) {
       return Stop{vm.slot, kStopGrace, EndCause::boot_timeout,
-                  "no hello from the guest within " + format_duration(profile->boot_timeout)};
+                  "no hello from the guest within " + format_duration(vm.limits.boot)};
     }
+    if (is_idle(vm)) return idle_step(vm);
     // Not while preparing: a launch that fails should leave no registration behind. Nor while
     // adopted: the guest may hold the configuration of a runner the daemon has forgotten.
     if (vm.phase == Phase::preparing || vm.adopted) return std::nullopt;
     return request_jit(vm);
   }
 
+  // A VM that is kept warm goes when it is old, surplus, or not what would be booted now.
+  std::optional<Action> idle_step(const Vm& vm) {
+    const auto end = [&vm](EndCause cause, std::string text) {
+      return Stop{vm.slot, kStopGrace, cause, std::move(text)};
+    };
+    if (world_.draining) return end(EndCause::cancelled, unwanted_text());
+    const Profile* profile = config_.profile(vm.profile);
+    if (profile == nullptr || surplus_idle_.contains(vm.slot)) {
+      return end(EndCause::cancelled, "no more warm VMs of this profile are wanted");
+    }
+    const auto origin = world_.origins.find(vm.profile);
+    if (origin != world_.origins.end() && origin->second != vm.origin) {
+      return end(EndCause::cancelled, "image, kernel or configuration changed");
+    }
+    if (!is_due(vm.created + profile->warm_max_age)) return std::nullopt;
+    return end(EndCause::unused, "warm for " + format_duration(profile->warm_max_age));
+  }
+
   std::optional<Action> warm_step(const Vm& vm) {
+    if (is_idle(vm)) return idle_step(vm);
     if (want(vm) == Want::no) return cancel(vm);
     if (vm.jit_ready) return Claim{vm.slot};
     return request_jit(vm);
@@ -80,16 +105,16 @@ class Stepper {
   std::optional<Action> request_jit(const Vm& vm) {
     if (vm.jit_ready || vm.runner || vm.in_flight.jit || want(vm) != Want::yes) return std::nullopt;
     if (!is_due(vm.jit_retry_at)) return std::nullopt;
-    if (vm.scope == kCommandScope) return RequestJit{vm.slot, vm.scope, ""};
+    if (vm.scope == kCommandScope) return RequestJit{vm.slot, vm.scope, "", "", 0, {}};
     const std::uint64_t number = world_.runners + names_made_++;
-    return RequestJit{vm.slot, vm.scope, runner_name(config_.host.id, world_.seed, number)};
+    return RequestJit{vm.slot, vm.scope, runner_name(config_.host.id, world_.seed, number),
+                      "",      0,        {}};
   }
 
   std::optional<Action> claiming_step(const Vm& vm) {
-    const Profile* profile = config_.profile(vm.profile);
-    if (profile != nullptr && is_due(vm.since + profile->boot_timeout)) {
+    if (is_due(vm.since + vm.limits.boot)) {
       return Stop{vm.slot, kStopGrace, EndCause::runner_failed,
-                  "the runner did not listen within " + format_duration(profile->boot_timeout)};
+                  "the runner did not listen within " + format_duration(vm.limits.boot)};
     }
     if (want(vm) != Want::no) return std::nullopt;
     // GitHub may be giving it a job at this moment: it decides, by refusing the deletion.
@@ -98,12 +123,22 @@ class Stepper {
   }
 
   std::optional<Action> listening_step(const Vm& vm) {
-    const Profile* profile = config_.profile(vm.profile);
-    const Duration limit = profile != nullptr ? profile->listen_timeout : kLeastIdle;
-    if (profile != nullptr && is_due(vm.since + limit + profile->job_timeout)) {
+    const Duration limit = vm.limits.listen;
+    // Known bugs of the runner (actions/runner 4617, 4668): it listens though GitHub has forgotten
+    // it, or has a job and does not start it. A list can be wrong: the deletion decides. Only
+    // when GitHub refuses that because of a job, and still none is reported, it hangs.
+    if (vm.refused_since && is_due(*vm.refused_since + kBusyWithoutJob)) {
+      return Stop{vm.slot, kStopGrace, EndCause::runner_failed,
+                  "GitHub gave it a job that it does not start"};
+    }
+    if (is_due(vm.since + limit + vm.limits.job)) {
       return Stop{vm.slot, kStopGrace, EndCause::job_timeout,
-                  "GitHub says it is busy, but it has reported no job for " +
-                      format_duration(limit + profile->job_timeout)};
+                  "its runner could not be deleted, and it has reported no job for " +
+                      format_duration(limit + vm.limits.job)};
+    }
+    const bool is_busy = vm.busy_since && is_due(*vm.busy_since + kBusyWithoutJob);
+    if (vm.runner && (is_busy || vm.unlisted >= kMaxUnlisted)) {
+      return give_back(vm, EndCause::runner_failed);
     }
     if (is_due(vm.since + limit)) {
       if (vm.runner) return give_back(vm, EndCause::unused);
@@ -120,10 +155,16 @@ class Stepper {
   }
 
   std::optional<Action> running_step(const Vm& vm) {
-    const Profile* profile = config_.profile(vm.profile);
-    if (profile == nullptr || !is_due(vm.since + profile->job_timeout)) return std::nullopt;
-    return Stop{vm.slot, kStopGrace, EndCause::job_timeout,
-                "the job ran longer than " + format_duration(profile->job_timeout)};
+    if (world_.draining && world_.drain_deadline && is_due(*world_.drain_deadline)) {
+      return Stop{vm.slot, kJobStopGrace, EndCause::killed, "the deadline of the drain came"};
+    }
+    const Instant end = vm.since + vm.limits.job;
+    if (is_due(end)) {
+      return Stop{vm.slot, kJobStopGrace, EndCause::job_timeout,
+                  "the job ran longer than " + format_duration(vm.limits.job)};
+    }
+    if (vm.warned || !is_due(vm.since + vm.limits.job * kWarnPercent / 100)) return std::nullopt;
+    return Warn{vm.slot, end - now_};
   }
 
   std::optional<Action> ending_step(const Vm& vm) {
@@ -148,6 +189,7 @@ class Stepper {
   Instant now_;
   WakeUp& wake_;
   std::map<Slot, Want> wants_;
+  std::set<Slot> surplus_idle_;
   std::uint64_t names_made_ = 0;
 };
 

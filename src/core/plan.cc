@@ -17,9 +17,10 @@ class Planner {
       : config_(config), seen_(&world), now_(now), wake_(now) {}
 
   Plan run() {
-    while (add_steps()) {
-    }
-    add_launches();
+    do {
+      while (add_steps()) {
+      }
+    } while (add_launches());
     plan_.wake_at = is_full() ? now_ + Duration{1} : wake_.at();
     MVR_ASSERT(*plan_.wake_at > now_);
     MVR_ASSERT(plan_.actions.size() <= kMaxActions);
@@ -40,11 +41,18 @@ class Planner {
     return added;
   }
 
-  void add_launches() {
+  // True when that changed something: who goes next may have changed with it.
+  bool add_launches() {
     const std::size_t room = kMaxActions - plan_.actions.size();
     Packing packing = pack(config_, *seen_, now_, room, wake_);
-    std::ranges::move(packing.launches, std::back_inserter(plan_.actions));
     plan_.waits = std::move(packing.waits);
+    bool added = false;
+    for (const Action& action : packing.actions) {
+      if (is_full() || !acted_.insert(slot_of(action)).second) continue;
+      add(action);
+      added = true;
+    }
+    return added && !is_full();
   }
 
   void add(const Action& action) {

@@ -66,12 +66,28 @@ struct DiscoveryDown {
   Instant retry_at{};
   friend bool operator==(const DiscoveryDown&, const DiscoveryDown&) = default;
 };
-struct Behind {
+struct Reserved {
   std::string profile;
-  friend bool operator==(const Behind&, const Behind&) = default;
-};  // an older job that does not fit goes first
+  std::optional<Instant> start;
+  friend bool operator==(const Reserved&, const Reserved&) = default;
+};  // it fits, but would delay a job of this profile that is to start then
+struct RepositoryMax {
+  std::string repository;
+  std::uint32_t max = 0;
+  friend bool operator==(const RepositoryMax&, const RepositoryMax&) = default;
+};
+struct Pressure {
+  std::string why;
+  friend bool operator==(const Pressure&, const Pressure&) = default;
+};  // of the host: more VMs would hurt those that run
+struct Trial {
+  std::uint32_t failures = 0;
+  std::string cause;
+  friend bool operator==(const Trial&, const Trial&) = default;
+};  // after failed boots, one VM is tried before others follow
 using Reason = std::variant<NoMemory, NoCpus, NoDisk, NoSlot, ProfileMax, ScopeMax, TooBig,
-                            Draining, MissingImage, Backoff, NoProfile, DiscoveryDown, Behind>;
+                            Draining, MissingImage, Backoff, NoProfile, DiscoveryDown, Reserved,
+                            RepositoryMax, Pressure, Trial>;
 
 struct Wait {
   std::string scope;
@@ -79,6 +95,7 @@ struct Wait {
   std::uint32_t jobs = 0;  // how many wait for this reason
   Reason reason;
   std::optional<JobHint> oldest;
+  std::optional<Instant> next;  // when this is expected to change by itself, if that is known
   friend bool operator==(const Wait&, const Wait&) = default;
 };
 
@@ -89,19 +106,17 @@ struct Plan {
 };
 inline constexpr std::size_t kMaxActions = 256;
 
-// Deterministic; planning again after all actions were Dispatched adds none. Orders demand
-// oldest first over all scopes; profiles refer to config.profiles.
+// Deterministic; planning again after all actions were Dispatched adds none. For the order of
+// jobs see core/queue.h, for who may pass whom core/timeline.h.
 Plan plan(const Config& config, const World& world, Instant now);
 
 // What the VMs of the world take: every record counts until it is Removed.
 Capacity used(const World& world);
 
-// The reason as a stable token ("no_memory") and as a sentence with numbers.
+// The reason as a stable token ("no_memory"), as a sentence with numbers, and what the user could
+// do about it.
 std::string_view reason_name(const Reason& reason);
 std::string reason_text(const Reason& reason, Instant now);
-
-// The first profile, in config order, whose labels (with extra_labels) contain all of the job's,
-// compared case-insensitively. Empty job labels match none.
-const Profile* match_profile(const Config& config, const std::vector<std::string>& labels);
+std::string reason_advice(const Reason& reason);
 
 }  // namespace mvr::core

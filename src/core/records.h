@@ -1,4 +1,5 @@
-// The values World is made of: demand, VMs, capacity, health. See world.h for the invariants.
+// The values World is made of: VMs, capacity, health; see demand.h for demand and world.h for the
+// invariants.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "core/config.h"
+#include "core/demand.h"
 
 namespace mvr::core {
 
@@ -25,48 +27,20 @@ enum class EndCause {
   cancelled,  // demand went away before a job came
   boot_timeout,
   job_timeout,
-  launch_failed,  // a preparing step failed
-  vm_died,        // the VMM exited by itself: panic, crash, killed
-  agent_failed,   // the agent reported a failure, or broke the channel's contract
-  runner_failed,  // the listener could not start or register
-  killed,         // by an operator
+  launch_failed,     // a preparing step failed
+  vm_died,           // the VMM exited by itself: crash, killed
+  panicked,          // the guest's kernel panicked
+  host_full,         // no space on the host for what the VM needs
+  image_unreadable,  // the guest could not mount its root
+  agent_failed,      // the agent reported a failure, or broke the channel's contract
+  runner_failed,     // the listener could not start or register
+  killed,            // by an operator
 };
 
 struct Runner {
   std::int64_t id = 0;  // GitHub's id; 0 = not yet known
   std::string name;
   friend bool operator==(const Runner&, const Runner&) = default;
-};
-
-// A queued job as discovery saw it.
-struct JobHint {
-  std::int64_t id = 0;
-  std::int64_t run_id = 0;
-  std::string repository;  // "owner/repo"
-  std::string workflow;
-  std::string name;
-  std::vector<std::string> labels;
-  WallTime created{};
-  friend bool operator==(const JobHint&, const JobHint&) = default;
-};
-
-// One-off commands (`mvrunner run`) are demand too, in this scope.
-inline constexpr std::string_view kCommandScope = "@run";
-
-struct Demand {
-  std::string profile;
-  std::vector<JobHint> jobs;   // oldest first; its length is the level
-  std::vector<Instant> taken;  // jobs our VMs took after as_of: still listed, not demand
-  friend bool operator==(const Demand&, const Demand&) = default;
-};
-
-struct ScopeState {
-  Instant as_of{};                 // when the listing was requested
-  std::vector<Demand> demands;     // one per profile with demand
-  std::vector<JobHint> unmatched;  // queued jobs no profile serves
-  std::optional<Error> failure;    // discovery is failing since then
-  Instant retry_at{};              // next try while failing
-  friend bool operator==(const ScopeState&, const ScopeState&) = default;
 };
 
 // Requests in flight for a VM: set by Dispatched, cleared by the outcome.
@@ -86,13 +60,23 @@ struct Vm {
   Phase phase = Phase::preparing;
   std::string name;  // unique over time: "<profile>-<6 base32>"
   std::string profile;
-  std::string scope;  // Scope::id() or kCommandScope
+  std::string scope;  // Scope::id() or kCommandScope; empty: a warm VM nobody has asked for yet
   Resources size;
-  Instant since{};  // of the phase
+  Limits limits;
+  std::string origin;      // what it was booted from: World::origins at its launch
+  std::string repository;  // whose job it was made for; once running: whose job it runs, if known
+  std::string workflow;    // of the job it runs, if known
+  std::optional<WallTime> queued;  // when that job was created, if known
+  Instant since{};                 // of the phase
   Instant created{};
-  std::optional<Runner> runner;  // registered at GitHub and not known to be gone
-  bool jit_ready = false;        // the daemon holds its JIT config (or its command) for claim
-  bool adopted = false;          // taken over at start and its agent has not answered yet
+  std::optional<Runner> runner;       // registered at GitHub and not known to be gone
+  bool jit_ready = false;             // the daemon holds its JIT config (or its command) for claim
+  bool adopted = false;               // taken over at start and its agent has not answered yet
+  bool warned = false;                // told that its job will soon be ended
+  std::optional<Instant> busy_since;  // listening, and the list of GitHub says it has a job
+  std::optional<Instant> refused_since;  // listening, and GitHub refused to delete its runner
+  std::uint32_t unlisted = 0;            // listings in a row that lack its runner
+  Duration expected{};                   // how long its job is expected to run
   bool removed = false;  // the host side is gone; the record only waits for its registration
   std::uint32_t jit_failures = 0;  // in a row
   Instant jit_retry_at{};
@@ -134,11 +118,16 @@ struct World {
   std::map<std::string, ScopeState> scopes;
   std::map<std::string, Health> health;               // by profile
   std::map<std::string, std::string> missing_images;  // profile -> why it cannot boot
+  std::map<std::string, std::string> origins;         // profile -> what new VMs boot from
+  Estimates estimates;
+  Shares shares;
   Capacity capacity;
+  std::string pressure;  // why the host should take no more VMs for now; empty: it can
   bool draining = false;
-  std::uint64_t seed = 0;      // of names and jitter; set once by the daemon
-  std::uint64_t launches = 0;  // VM names made so far
-  std::uint64_t runners = 0;   // runner names made so far
+  std::optional<Instant> drain_deadline;  // then running jobs are ended too
+  std::uint64_t seed = 0;                 // of names and jitter; set once by the daemon
+  std::uint64_t launches = 0;             // VM names made so far
+  std::uint64_t runners = 0;              // runner names made so far
   friend bool operator==(const World&, const World&) = default;
 };
 

@@ -3,6 +3,9 @@
 
 #include <map>
 #include <optional>
+#include <set>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,7 +15,11 @@
 namespace mvr::core {
 
 inline constexpr Duration kStopGrace{10'000};
-inline constexpr Duration kFinishedGrace{15'000};  // the listener is gone: the guest just reboots
+inline constexpr Duration kJobStopGrace{40'000};    // the listener takes up to 30 s to end a job
+inline constexpr Duration kBusyWithoutJob{90'000};  // GitHub says busy, the guest tells of no job
+inline constexpr std::uint32_t kMaxUnlisted = 2;    // listings in a row that lack a runner
+inline constexpr std::int64_t kWarnPercent = 90;    // of the job's limit
+inline constexpr Duration kFinishedGrace{15'000};   // the listener is gone: the guest just reboots
 inline constexpr Duration kKillRetry{10'000};
 inline constexpr Duration kLeastRetry{1'000};    // no retry of an answer comes sooner
 inline constexpr Duration kListingLag{10'000};   // a taken job may stay listed this long
@@ -23,10 +30,22 @@ inline constexpr std::uint32_t kMaxJitFailures = 5;
 inline constexpr std::uint32_t kMaxDeregisterFailures = 10;
 inline constexpr BackoffPolicy kRemoveBackoff{Duration{1'000}, Duration{60'000}};
 
+// Kept warm, or becoming so: nobody's yet.
+inline bool is_idle(const Vm& vm) { return vm.scope.empty() && vm.phase <= Phase::warm; }
+
 // Launched for demand, and it has not taken a job nor is it being given back.
 inline bool is_on_the_way(const Vm& vm) {
-  return vm.phase <= Phase::listening && !vm.in_flight.deregister;
+  return !vm.scope.empty() && vm.phase <= Phase::listening && !vm.in_flight.deregister;
 }
+
+// Replaces what was listed; what our VMs took of it stays taken.
+void fold_demand(ScopeState& state, const DemandSeen& event);
+
+// Keys of World::estimates.
+std::string estimate_key(std::string_view profile);
+std::string estimate_key(std::string_view repository, std::string_view workflow,
+                         std::string_view job);
+std::string estimate_key(const Estimate& estimate);
 
 // Keeps the earliest future time at which plan() must look again.
 class WakeUp {
@@ -47,12 +66,15 @@ class WakeUp {
 enum class Want { yes, doubtful, no };
 std::map<Slot, Want> wants(const Config& config, const World& world, Instant now);
 
+// Warm VMs beyond what their profile asks for: the youngest.
+std::set<Slot> surplus_idle(const Config& config, const World& world);
+
 // The action each VM of the world needs now, if any.
 std::vector<Action> steps(const Config& config, const World& world, Instant now, WakeUp& wake);
 
-// Demand no VM is on the way for becomes launches (at most `most`) and waits.
+// Demand no VM is on the way for becomes actions (at most about `most`) and waits.
 struct Packing {
-  std::vector<Action> launches;
+  std::vector<Action> actions;
   std::vector<Wait> waits;
 };
 Packing pack(const Config& config, const World& world, Instant now, std::size_t most, WakeUp& wake);

@@ -43,6 +43,22 @@ std::map<DemandKey, std::vector<const Vm*>> on_the_way(const World& world) {
   return groups;
 }
 
+std::set<Slot> surplus_idle(const Config& config, const World& world) {
+  std::map<std::string, std::vector<const Vm*>> idle;
+  for (const auto& [slot, vm] : world.vms) {
+    if (is_idle(vm)) idle[vm.profile].push_back(&vm);
+  }
+  std::set<Slot> surplus;
+  for (auto& [name, vms] : idle) {
+    const Profile* profile = config.profile(name);
+    std::ranges::sort(vms, goes_before);
+    for (std::size_t n = profile == nullptr ? 0 : profile->warm; n < vms.size(); ++n) {
+      surplus.insert(vms[n]->slot);
+    }
+  }
+  return surplus;
+}
+
 std::map<Slot, Want> wants(const Config& config, const World& world, Instant now) {
   std::map<Slot, Want> result;
   for (auto& [key, vms] : on_the_way(world)) {

@@ -17,11 +17,14 @@ bool is_boot_failure(EndCause cause, Phase phase) {
   switch (cause) {
     case EndCause::boot_timeout:
     case EndCause::launch_failed:
+    case EndCause::host_full:
+    case EndCause::image_unreadable:
       return true;
     case EndCause::agent_failed:
     case EndCause::runner_failed:
       return phase != Phase::running;
     case EndCause::vm_died:
+    case EndCause::panicked:
       return phase < Phase::listening;
     case EndCause::none:
     case EndCause::finished:
@@ -32,33 +35,6 @@ bool is_boot_failure(EndCause cause, Phase phase) {
       return false;
   }
   return false;
-}
-
-// Listed jobs that vanished account for that many of the jobs our VMs took.
-std::size_t vanished(const std::vector<JobHint>& before, const std::vector<JobHint>& after) {
-  std::vector<std::int64_t> listed;
-  listed.reserve(after.size());
-  for (const JobHint& job : after) listed.push_back(job.id);
-  std::ranges::sort(listed);
-  return static_cast<std::size_t>(std::ranges::count_if(before, [&listed](const JobHint& job) {
-    return !std::ranges::binary_search(listed, job.id);
-  }));
-}
-
-// What is still believed to be listed though taken, when `fresh` replaces `old`.
-std::vector<Instant> still_taken(const Demand& old, const std::vector<JobHint>& fresh,
-                                 Instant as_of, Duration lag) {
-  std::vector<Instant> kept;
-  if (old.taken.empty()) return kept;
-  std::size_t explained = vanished(old.jobs, fresh);
-  for (const Instant taken : old.taken) {
-    if (explained > 0) {
-      --explained;
-    } else if (taken > as_of - lag) {
-      kept.push_back(taken);
-    }
-  }
-  return kept;
 }
 
 class Observer {
@@ -72,19 +48,41 @@ class Observer {
     world_.capacity = event.capacity;
     return applied();
   }
-  std::string operator()(const ImageMissing& event) {
-    if (!event.why.empty()) {
-      world_.missing_images[event.profile] = event.why;
-    } else if (world_.missing_images.erase(event.profile) == 0) {
-      return "the image was not missing";
+  std::string operator()(const ProfileChecked& event) {
+    const auto missing = world_.missing_images.find(event.profile);
+    const std::string why = missing == world_.missing_images.end() ? "" : missing->second;
+    const auto known = world_.origins.find(event.profile);
+    const std::string origin = known == world_.origins.end() ? "" : known->second;
+    if (why == event.why && (!event.why.empty() || origin == event.origin)) {
+      return "the profile is as it was";
     }
+    // While something is missing, what was booted from it before is as good as it was.
+    if (event.why.empty()) world_.origins[event.profile] = event.origin;
+    world_.missing_images.erase(event.profile);
+    if (!event.why.empty()) world_.missing_images[event.profile] = event.why;
     return applied();
   }
   std::string operator()(const DrainChanged& event) {
-    if (world_.draining == event.draining) return "draining is so already";
+    const auto deadline = event.draining ? event.deadline : std::nullopt;
+    if (world_.draining == event.draining && world_.drain_deadline == deadline) {
+      return "draining is so already";
+    }
     world_.draining = event.draining;
+    world_.drain_deadline = deadline;
     return applied();
   }
+  std::string operator()(const PressureChanged& event) {
+    if (world_.pressure == event.why) return "the pressure is the same";
+    world_.pressure = event.why;
+    return applied();
+  }
+  std::string operator()(const Learned& event) {
+    for (const Estimate& estimate : event.estimates) {
+      world_.estimates.set(estimate_key(estimate), estimate.typical);
+    }
+    return applied();
+  }
+  std::string operator()(const RunnersSeen& event);
   std::string operator()(const Adopted& event) {
     const bool added = world_.vms.emplace(event.vm.slot, event.vm).second;
     return added ? applied() : "the slot has a VM already";
@@ -103,6 +101,7 @@ class Observer {
  private:
   std::string apply(Vm& vm, const RequestJit& action);
   std::string apply(Vm& vm, const Claim& action);
+  std::string apply(Vm& vm, const Warn& action);
   std::string apply(Vm& vm, const Stop& action);
   std::string apply(Vm& vm, const Kill& action);
   std::string apply(Vm& vm, const Remove& action);
@@ -167,6 +166,39 @@ class Observer {
     if (vm.removed && !waits) world_.vms.erase(Slot{vm.slot});
   }
 
+  // A repository was served until `share`, from where its last service ended.
+  void note_share(const std::string& repository, std::uint64_t share) {
+    Shares& shares = world_.shares;
+    const auto found = shares.ends.find(repository);
+    if (found != shares.ends.end()) shares.now = std::max(shares.now, found->second);
+    shares.ends[repository] = share;
+    std::erase_if(shares.ends, [&shares](const auto& each) { return each.second <= shares.now; });
+  }
+
+  // Which of the listed jobs it took is known by the name only.
+  void note_job(Vm& vm, const std::string& name) const {
+    vm.job = printable(name, kMaxText);
+    const auto scope = world_.scopes.find(vm.scope);
+    if (scope == world_.scopes.end()) return;
+    const auto& demands = scope->second.demands;
+    const auto demand = std::ranges::find(demands, vm.profile, &Demand::profile);
+    if (demand == demands.end()) return;
+    const JobHint* taken = nullptr;
+    for (const JobHint& job : demand->jobs) {
+      if (job.name != vm.job) continue;
+      const bool is_meant = job.repository == vm.repository;
+      if (taken == nullptr || is_meant) taken = &job;
+      if (is_meant) break;
+    }
+    if (taken == nullptr) return;
+    vm.repository = taken->repository;
+    vm.workflow = taken->workflow;
+    vm.queued = taken->created;
+    const auto known =
+        world_.estimates.find(estimate_key(taken->repository, taken->workflow, taken->name));
+    if (known) vm.expected = *known;
+  }
+
   void note_taken(const Vm& vm) {
     const auto scope = world_.scopes.find(vm.scope);
     if (scope == world_.scopes.end()) return;
@@ -188,25 +220,7 @@ bool is_live(const Vm& vm) { return vm.phase <= Phase::running || vm.phase == Ph
 std::string Observer::operator()(const DemandSeen& event) {
   ScopeState& state = world_.scopes[event.scope];
   if (event.as_of < state.as_of) return "a newer listing is known";
-  const Duration lag = event.scope == kCommandScope ? Duration::zero() : kListingLag;
-  ScopeState fresh;
-  fresh.as_of = event.as_of;
-  fresh.unmatched = event.unmatched;
-  for (const Demand& seen : event.demands) {
-    fresh.demands.push_back(Demand{seen.profile, seen.jobs, {}});
-  }
-  for (const Demand& old : state.demands) {
-    auto same = std::ranges::find(fresh.demands, old.profile, &Demand::profile);
-    const bool is_listed = same != fresh.demands.end();
-    const std::vector<JobHint> jobs = is_listed ? same->jobs : std::vector<JobHint>{};
-    std::vector<Instant> taken = still_taken(old, jobs, event.as_of, lag);
-    if (is_listed) {
-      same->taken = std::move(taken);
-    } else if (!taken.empty()) {
-      fresh.demands.push_back(Demand{old.profile, {}, std::move(taken)});
-    }
-  }
-  state = std::move(fresh);
+  fold_demand(state, event);
   return applied();
 }
 
@@ -224,16 +238,53 @@ std::string Observer::operator()(const Launch& action) {
   vm.profile = action.profile;
   vm.scope = action.scope;
   vm.size = action.size;
+  vm.limits = action.limits;
+  vm.repository = action.repository;
+  vm.expected = action.expected;
+  const auto origin = world_.origins.find(action.profile);
+  if (origin != world_.origins.end()) vm.origin = origin->second;
   vm.since = vm.created = now_;
   vm.in_flight.launch = true;
   if (!world_.vms.emplace(action.slot, std::move(vm)).second) return "the slot has a VM already";
   ++world_.launches;
+  if (!action.scope.empty()) note_share(action.repository, action.share);
   return applied();
 }
 
+std::string Observer::operator()(const RunnersSeen& event) {
+  bool changed = false;
+  for (auto& [slot, vm] : world_.vms) {
+    const bool is_meant = vm.scope == event.scope && vm.phase == Phase::listening && vm.runner &&
+                          vm.since < event.as_of;
+    if (!is_meant) continue;
+    changed = true;
+    const auto runner = std::ranges::find(event.runners, vm.runner->id, &RunnerSeen::id);
+    if (runner == event.runners.end()) {
+      ++vm.unlisted;
+      continue;
+    }
+    vm.unlisted = 0;
+    if (!runner->busy) vm.busy_since.reset(), vm.refused_since.reset();
+    if (runner->busy && !vm.busy_since) vm.busy_since = now_;
+  }
+  return changed ? applied() : "no VM listens there";
+}
+
 std::string Observer::apply(Vm& vm, const RequestJit& action) {
+  if (is_idle(vm)) {
+    vm.scope = action.scope;
+    vm.repository = action.repository;
+    vm.expected = action.expected;
+    note_share(action.repository, action.share);
+  }
   vm.in_flight.jit = true;
   if (!action.runner.empty()) ++world_.runners;
+  return applied();
+}
+
+std::string Observer::apply(Vm& vm, const Warn&) {
+  if (vm.phase != Phase::running || vm.warned) return "there is nothing to warn of";
+  vm.warned = true;
   return applied();
 }
 
@@ -281,7 +332,9 @@ std::string Observer::apply(Vm& vm, const VmStarted&) {
 
 std::string Observer::apply(Vm& vm, const LaunchFailed& event) {
   if (!vm.in_flight.launch) return "its launch is over";
-  return begin_removal(vm, EndCause::launch_failed, event.error.what);
+  const bool is_full = event.error.code == Errc::full;
+  return begin_removal(vm, is_full ? EndCause::host_full : EndCause::launch_failed,
+                       event.error.what);
 }
 
 std::string Observer::apply(Vm& vm, const AgentReady&) {
@@ -336,7 +389,9 @@ std::string Observer::apply(Vm& vm, const JobStarted& event) {
   enter(vm, Phase::running);
   vm.in_flight.claim = false;
   vm.adopted = false;
-  vm.job = printable(event.job, kMaxText);
+  vm.busy_since.reset();
+  vm.refused_since.reset();
+  note_job(vm, event.job);
   world_.health.erase(vm.profile);
   note_taken(vm);
   return applied();
@@ -363,12 +418,12 @@ std::string Observer::apply(Vm& vm, const RunnerExited& event) {
 
 std::string Observer::apply(Vm& vm, const AgentFailed& event) {
   if (!is_live(vm)) return "it is ending already";
-  return end(vm, EndCause::agent_failed, event.text);
+  return end(vm, event.cause, event.text);
 }
 
 std::string Observer::apply(Vm& vm, const VmExited& event) {
   if (vm.phase == Phase::removing) return "it is known to be gone";
-  return begin_removal(vm, EndCause::vm_died, event.text);
+  return begin_removal(vm, event.cause, event.text);
 }
 
 std::string Observer::apply(Vm& vm, const StopFailed&) {
@@ -411,6 +466,8 @@ std::string Observer::apply(Vm& vm, const DeregisterFailed& event) {
   vm.in_flight.deregister = false;
   vm.release_cause = EndCause::none;
   vm.deregister_retry_at = std::max(event.retry_at, now_ + kLeastRetry);
+  const bool is_busy = event.error.code == Errc::busy && vm.phase == Phase::listening;
+  if (is_busy && !vm.refused_since) vm.refused_since = now_;
   if (vm.phase != Phase::removing) return applied();
   // Given up: the registration is left to the sweep of ghost runners.
   if (++vm.deregister_failures >= kMaxDeregisterFailures) vm.runner.reset();

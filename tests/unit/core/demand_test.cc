@@ -80,7 +80,7 @@ TEST_CASE("taken jobs are remembered while their profile is not listed") {
   World holder = one_of_two_taken();
   put(holder, vm(2, Phase::listening));
   (void)observe(holder, JobStarted{2, "k"}, kNow);
-  holder.scopes.at(kScope).demands.front().jobs.clear();
+  holder.scopes.at(kScope).demands.front().jobs = {};
   (void)observe(holder, DemandSeen{kScope, kNow, {}, {}}, kNow);
   REQUIRE(holder.scopes.at(kScope).demands.size() == 1);
   CHECK(holder.scopes.at(kScope).demands.front().taken.size() == 2);

@@ -1,32 +1,29 @@
 #include "catch.h"
+#include "core/match.h"
 #include "fixture.h"
 
 namespace mvr::core::test {
 
 TEST_CASE("a job matches the first profile that has all of its labels") {
   const Config conf = config();
-  REQUIRE(match_profile(conf, {"linux"}) != nullptr);
-  CHECK(match_profile(conf, {"linux"})->name == "small");
-  REQUIRE(match_profile(conf, {"large", "linux"}) != nullptr);
-  CHECK(match_profile(conf, {"large", "linux"})->name == "large");
+  CHECK(match_profile(conf, {"linux"}) == "small");
+  CHECK(match_profile(conf, {"large", "linux"}) == "large");
 }
 
 TEST_CASE("labels are compared without case") {
-  REQUIRE(match_profile(config(), {"LARGE"}) != nullptr);
-  CHECK(match_profile(config(), {"LARGE"})->name == "large");
+  CHECK(match_profile(config(), {"LARGE"}) == "large");
 }
 
 TEST_CASE("extra labels count for every profile") {
   Config conf = config();
   conf.github.extra_labels = {"Self-Hosted"};
-  REQUIRE(match_profile(conf, {"self-hosted", "large"}) != nullptr);
-  CHECK(match_profile(conf, {"self-hosted", "large"})->name == "large");
-  CHECK(match_profile(config(), {"self-hosted", "large"}) == nullptr);
+  CHECK(match_profile(conf, {"self-hosted", "large"}) == "large");
+  CHECK(match_profile(config(), {"self-hosted", "large"}) == std::nullopt);
 }
 
 TEST_CASE("no labels and unknown labels match no profile") {
-  CHECK(match_profile(config(), {}) == nullptr);
-  CHECK(match_profile(config(), {"small", "gpu"}) == nullptr);
+  CHECK(match_profile(config(), {}) == std::nullopt);
+  CHECK(match_profile(config(), {"small", "gpu"}) == std::nullopt);
 }
 
 TEST_CASE("every reason has a token and a sentence with its numbers") {
@@ -48,10 +45,15 @@ TEST_CASE("every reason has a token and a sentence with its numbers") {
       {NoProfile{{"gpu", "x64"}}, "no_profile: no profile has the labels [gpu, x64]"},
       {DiscoveryDown{Error{Errc::unavailable, "HTTP 502"}, later},
        "discovery_down: queued jobs cannot be listed (HTTP 502), next try in 1m30s"},
-      {Behind{"large"}, "behind: an older job of profile large goes first"}};
+      {Reserved{"large", later},
+       "reserved: would delay a job of profile large that waits for room and is to start in 1m30s"},
+      {RepositoryMax{"octo/app", 3}, "repository_max: octo/app is at its limit of 3 VMs"},
+      {Pressure{"memory is short"}, "pressure: the host is under pressure: memory is short"},
+      {Trial{2, "panicked"}, "trial: one VM is being tried after 2 failed boots (panicked)"}};
   CHECK(table.size() == std::variant_size_v<Reason>);
   for (const auto& [reason, text] : table) {
     CHECK(std::string(reason_name(reason)) + ": " + reason_text(reason, kNow) == text);
+    CHECK_FALSE(reason_advice(reason).empty());
   }
 }
 

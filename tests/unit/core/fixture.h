@@ -30,9 +30,7 @@ inline Config config() {
   small.name = "small";
   small.labels = {"small", "linux"};
   small.size = Resources{gib(2), 2, gib(10)};
-  small.boot_timeout = seconds{60};
-  small.listen_timeout = minutes{5};
-  small.job_timeout = minutes{60};
+  small.limits = Limits{seconds{60}, minutes{5}, minutes{60}};
   Profile large = small;
   large.name = "large";
   large.labels = {"large", "linux"};
@@ -50,6 +48,7 @@ inline JobHint job(std::int64_t id, std::int64_t created_s = 0) {
   made.id = id;
   made.labels = {"small"};
   made.created = WallTime{seconds{created_s == 0 ? id : created_s}};
+  made.seen = kNow;
   return made;
 }
 
@@ -81,10 +80,17 @@ inline Vm vm(Slot slot, Phase phase) {
   made.profile = "small";
   made.scope = kScope;
   made.size = Resources{gib(2), 2, gib(10)};
+  made.limits = Limits{seconds{60}, minutes{5}, minutes{60}};
+  made.expected = made.limits.job;
   made.phase = phase;
   made.since = kNow;
   made.created = kNow;
   return made;
+}
+
+inline Launch launch_of(const Vm& made) {
+  return Launch{made.slot,       made.name, made.profile, made.scope, made.size, made.limits,
+                made.repository, 0,         made.expected};
 }
 
 inline Vm with_runner(Vm made, std::int64_t id = 5) {

@@ -22,6 +22,12 @@ Vm ending(EndCause cause) {
   return made;
 }
 
+// What is done with the VM in slot 1, whatever is launched beside it.
+std::vector<Action> about_1(std::vector<Action> actions) {
+  std::erase_if(actions, [](const Action& action) { return slot_of(action) != 1; });
+  return actions;
+}
+
 }  // namespace
 
 TEST_CASE("a preparing VM asks for no runner yet") {
@@ -32,7 +38,7 @@ TEST_CASE("a booting or warm VM asks for a runner with a fresh name") {
   for (const Phase phase : {Phase::booting, Phase::warm}) {
     World holder = world_with(vm(1, phase));
     const std::string first = runner_name("h1", 7, 0);
-    CHECK(act(holder) == std::vector<Action>{RequestJit{1, kScope, first}});
+    CHECK(act(holder) == std::vector<Action>{RequestJit{1, kScope, first, "", 0, {}}});
     CHECK(holder.vms.at(1).in_flight.jit);
     CHECK(actions_of(holder) == none());
   }
@@ -41,8 +47,9 @@ TEST_CASE("a booting or warm VM asks for a runner with a fresh name") {
 TEST_CASE("two VMs get two runner names in one plan") {
   World holder = world_with(vm(0, Phase::booting), 2);
   put(holder, vm(1, Phase::booting));
-  CHECK(act(holder) == std::vector<Action>{RequestJit{0, kScope, runner_name("h1", 7, 0)},
-                                           RequestJit{1, kScope, runner_name("h1", 7, 1)}});
+  CHECK(act(holder) ==
+        std::vector<Action>{RequestJit{0, kScope, runner_name("h1", 7, 0), "", 0, {}},
+                            RequestJit{1, kScope, runner_name("h1", 7, 1), "", 0, {}}});
 }
 
 TEST_CASE("a failed registration is tried again in time under another name") {
@@ -52,7 +59,7 @@ TEST_CASE("a failed registration is tried again in time under another name") {
   CHECK(actions_of(holder, kNow + seconds{4}) == none());
   CHECK(plan(config(), holder, kNow).wake_at == kNow + seconds{5});
   CHECK(actions_of(holder, kNow + seconds{5}) ==
-        std::vector<Action>{RequestJit{1, kScope, runner_name("h1", 7, 1)}});
+        std::vector<Action>{RequestJit{1, kScope, runner_name("h1", 7, 1), "", 0, {}}});
 }
 
 TEST_CASE("a VM for a command asks for a command, not for a runner") {
@@ -61,7 +68,7 @@ TEST_CASE("a VM for a command asks for a command, not for a runner") {
   World holder = world();
   put(holder, warm);
   holder.scopes[kRun].demands = {Demand{"small", jobs(1), {}}};
-  CHECK(act(holder) == std::vector<Action>{RequestJit{1, kRun, ""}});
+  CHECK(act(holder) == std::vector<Action>{RequestJit{1, kRun, "", "", 0, {}}});
   CHECK(holder.runners == 0);
   (void)observe(holder, JitReady{1, {}}, kNow);
   CHECK(act(holder) == std::vector<Action>{Claim{1}});
@@ -147,9 +154,12 @@ TEST_CASE("a listener whose registration is unknown is stopped when its time is 
 
 TEST_CASE("a job that runs too long is stopped") {
   World holder = world_with(with_runner(vm(1, Phase::running)), 0);
+  CHECK(actions_of(holder, kNow + milliseconds{3'239'999}) == none());
+  CHECK(act(holder, kNow + minutes{54}) == std::vector<Action>{Warn{1, minutes{6}}});
   CHECK(actions_of(holder, kNow + milliseconds{3'599'999}) == none());
   CHECK(actions_of(holder, kNow + minutes{60}) ==
-        std::vector<Action>{stop(EndCause::job_timeout, "the job ran longer than 1h")});
+        std::vector<Action>{
+            Stop{1, seconds{40}, EndCause::job_timeout, "the job ran longer than 1h"}});
 }
 
 TEST_CASE("a running VM is touched by nothing else") {
@@ -157,11 +167,62 @@ TEST_CASE("a running VM is touched by nothing else") {
   holder.draining = true;
   holder.missing_images["small"] = "gone";
   holder.capacity = Capacity{};
+  holder.pressure = "no memory";
+  holder.vms.at(1).warned = true;
   CHECK(actions_of(holder, kNow + minutes{59}) == none());
   Config without = config();
   without.profiles.clear();
   without.github.scopes.clear();
-  CHECK(plan(without, holder, kNow + minutes{600}).actions == none());
+  CHECK(plan(without, holder, kNow + minutes{59}).actions == none());
+  Config shorter = config();
+  for (Profile& profile : shorter.profiles) profile.limits = Limits{};
+  CHECK(plan(shorter, holder, kNow + minutes{59}).actions == none());
+}
+
+TEST_CASE("the deadline of a drain ends running jobs with time to say why") {
+  World holder = world_with(with_runner(vm(1, Phase::running)), 0);
+  CHECK(observe(holder, DrainChanged{true, kNow + minutes{5}}, kNow).empty());
+  CHECK(actions_of(holder, kNow + minutes{4}) == none());
+  CHECK(actions_of(holder, kNow + minutes{5}) ==
+        std::vector<Action>{
+            Stop{1, seconds{40}, EndCause::killed, "the deadline of the drain came"}});
+  CHECK(observe(holder, DrainChanged{false, std::nullopt}, kNow).empty());
+  CHECK(actions_of(holder, kNow + minutes{5}) == none());
+}
+
+TEST_CASE("a listener GitHub has forgotten is given back: the deletion decides") {
+  World holder = world_with(with_runner(vm(1, Phase::listening)), 1);
+  const RunnersSeen none_listed{kScope, kNow + seconds{30}, {}};
+  CHECK(observe(holder, none_listed, kNow + seconds{31}).empty());
+  CHECK(about_1(actions_of(holder, kNow + seconds{31})) == none());
+  CHECK(observe(holder, none_listed, kNow + seconds{60}).empty());
+  CHECK(about_1(actions_of(holder, kNow + seconds{60})) ==
+        std::vector<Action>{
+            Deregister{1, kScope, Runner{5, "mv-h1-00000005"}, EndCause::runner_failed}});
+  (void)observe(holder, RunnersSeen{kScope, kNow + seconds{61}, {{5, false}}}, kNow + seconds{61});
+  CHECK(about_1(actions_of(holder, kNow + seconds{61})) == none());
+}
+
+TEST_CASE("a listing from before the VM listened says nothing about it") {
+  World holder = world_with(with_runner(vm(1, Phase::listening)), 1);
+  CHECK_FALSE(observe(holder, RunnersSeen{kScope, kNow, {}}, kNow + seconds{1}).empty());
+}
+
+TEST_CASE("a job that GitHub gave and the guest does not start ends the VM, but not at once") {
+  World holder = world_with(with_runner(vm(1, Phase::listening)), 1);
+  const RunnersSeen busy{kScope, kNow + seconds{10}, {{5, true}}};
+  CHECK(observe(holder, busy, kNow + seconds{10}).empty());
+  CHECK(about_1(actions_of(holder, kNow + seconds{99})) == none());
+  const Deregister deletion{1, kScope, Runner{5, "mv-h1-00000005"}, EndCause::runner_failed};
+  CHECK(about_1(act(holder, kNow + seconds{100})) == std::vector<Action>{deletion});
+  const DeregisterFailed refused{1, Error{Errc::busy, "runs a job"}, {}};
+  CHECK(observe(holder, refused, kNow + seconds{101}).empty());
+  CHECK(about_1(actions_of(holder, kNow + seconds{190})) == std::vector<Action>{deletion});
+  CHECK(about_1(actions_of(holder, kNow + seconds{191})) ==
+        std::vector<Action>{
+            stop(EndCause::runner_failed, "GitHub gave it a job that it does not start")});
+  CHECK(observe(holder, JobStarted{1, "late"}, kNow + seconds{191}).empty());
+  CHECK(about_1(actions_of(holder, kNow + seconds{191})) == none());
 }
 
 TEST_CASE("a held VM is left alone") {

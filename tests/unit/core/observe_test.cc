@@ -29,7 +29,7 @@ void check_ignored(Vm before, const Event& event) {
 
 TEST_CASE("a dispatched launch makes the record") {
   World holder = world();
-  const Launch launch{1, "small-bbbbbb", "small", kScope, Resources{gib(2), 2, gib(10)}};
+  const Launch launch = launch_of(vm(1, Phase::preparing));
   CHECK(observe(holder, Dispatched{launch}, kNow).empty());
   Vm expected = vm(1, Phase::preparing);
   expected.in_flight.launch = true;
@@ -44,10 +44,10 @@ TEST_CASE("a VM goes through its phases, each with its start time") {
     CHECK(holder.vms.at(1).since == kLater);
     return holder.vms.at(1).phase;
   };
-  const Launch launch{1, "small-bbbbbb", "small", kScope, Resources{gib(2), 2, gib(10)}};
+  const Launch launch = launch_of(vm(1, Phase::preparing));
   CHECK(see(Dispatched{launch}) == Phase::preparing);
   CHECK(see(VmStarted{1}) == Phase::booting);
-  CHECK(see(Dispatched{RequestJit{1, kScope, "mv-h1-00000001"}}) == Phase::booting);
+  CHECK(see(Dispatched{RequestJit{1, kScope, "mv-h1-00000001", "", 0, {}}}) == Phase::booting);
   CHECK(see(JitReady{1, Runner{9, "mv-h1-00000001"}}) == Phase::booting);
   CHECK(see(AgentReady{1}) == Phase::warm);
   CHECK(see(Dispatched{Claim{1}}) == Phase::claiming);
@@ -116,9 +116,9 @@ TEST_CASE("late and duplicate events change nothing") {
   check_ignored(vm(1, Phase::running), Dispatched{Kill{1}});
   check_ignored(vm(1, Phase::running), Dispatched{Remove{1}});
   check_ignored(vm(1, Phase::running), Adopted{vm(1, Phase::booting)});
-  check_ignored(vm(1, Phase::running), DrainChanged{false});
-  check_ignored(vm(1, Phase::running), ImageMissing{"small", ""});
-  check_ignored(vm(1, Phase::running), Dispatched{Launch{1, "n", "small", kScope, {}}});
+  check_ignored(vm(1, Phase::running), DrainChanged{false, std::nullopt});
+  check_ignored(vm(1, Phase::running), ProfileChecked{"small", "", ""});
+  check_ignored(vm(1, Phase::running), Dispatched{launch_of(vm(1, Phase::preparing))});
 }
 
 TEST_CASE("a failed launch goes straight to removing") {
@@ -285,12 +285,12 @@ TEST_CASE("a listening VM whose runner is gone ends") {
 TEST_CASE("host facts are taken over") {
   World holder = world();
   CHECK(observe(holder, CapacityMeasured{Capacity{gib(1), 1, gib(1), 1}}, kNow).empty());
-  CHECK(observe(holder, ImageMissing{"small", "not built"}, kNow).empty());
-  CHECK(observe(holder, DrainChanged{true}, kNow).empty());
+  CHECK(observe(holder, ProfileChecked{"small", "not built", ""}, kNow).empty());
+  CHECK(observe(holder, DrainChanged{true, std::nullopt}, kNow).empty());
   CHECK(holder.capacity == Capacity{gib(1), 1, gib(1), 1});
   CHECK(holder.missing_images.at("small") == "not built");
   CHECK(holder.draining);
-  CHECK(observe(holder, ImageMissing{"small", ""}, kNow).empty());
+  CHECK(observe(holder, ProfileChecked{"small", "", ""}, kNow).empty());
   CHECK(holder.missing_images.empty());
 }
 

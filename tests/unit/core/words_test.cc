@@ -32,7 +32,7 @@ TEST_CASE("the slot of an event is known where it has one") {
   vm.slot = 4;
   CHECK(slot_of(Event{Adopted{vm}}) == Slot{4});
   CHECK(slot_of(Event{Dispatched{Claim{5}}}) == Slot{5});
-  CHECK_FALSE(slot_of(Event{DrainChanged{true}}));
+  CHECK_FALSE(slot_of(Event{DrainChanged{true, std::nullopt}}));
   CHECK(slot_of(Action{Kill{6}}) == 6);
 }
 
