@@ -4,10 +4,16 @@
 
 namespace mvr::sim {
 
-void FakeGithub::add_job(const std::string& scope, const std::string& profile, Duration length) {
+void FakeGithub::add_job(const std::string& scope, const std::string& repository,
+                         const std::string& profile, Duration length) {
   Job job;
+  job.hint.repository = repository;
+  job.hint.workflow = "ci";
+  job.hint.name = "job";
   job.hint.id = next_id_++;
   job.hint.created = WallTime{stage_.now.time_since_epoch()};
+  // Somebody's wall clock jumps: only the order may suffer.
+  if (stage_.fault(20)) job.hint.created += stage_.rng.between(-90'000'000, 90'000'000);
   job.scope = scope;
   job.profile = profile;
   job.length = length;
@@ -31,16 +37,14 @@ std::size_t FakeGithub::queued() const {
 }
 
 std::vector<core::Demand> FakeGithub::listing(const std::string& scope, Duration lag) const {
-  std::map<std::string, core::Demand> demands;
+  std::map<std::string, std::vector<core::JobHint>> demands;
   for (const Job& job : jobs_) {
     const bool shown = job.queued || stage_.now - job.left < lag;
     if (job.scope != scope || !shown) continue;
-    core::Demand& demand = demands[job.profile];
-    demand.profile = job.profile;
-    demand.jobs.push_back(job.hint);
+    demands[job.profile].push_back(job.hint);
   }
   std::vector<core::Demand> list;
-  for (const auto& [profile, demand] : demands) list.push_back(demand);
+  for (auto& [profile, jobs] : demands) list.push_back(core::Demand{profile, std::move(jobs), {}});
   return list;
 }
 
@@ -53,6 +57,15 @@ core::Runner FakeGithub::add_runner(const std::string& scope, const std::string&
   registration.profile = profile;
   runners_[registration.runner.id] = registration;
   return registration.runner;
+}
+
+std::vector<core::RunnerSeen> FakeGithub::list_runners(const std::string& scope) const {
+  std::vector<core::RunnerSeen> list;
+  for (const auto& [id, runner] : runners_) {
+    if (runner.scope != scope || stage_.fault(30)) continue;
+    list.push_back(core::RunnerSeen{id, runner.busy != stage_.fault(30)});
+  }
+  return list;
 }
 
 bool FakeGithub::connect(std::int64_t id, std::function<void(const Job&)> take) {

@@ -15,7 +15,7 @@
 namespace mvr::sim {
 
 struct Job {
-  core::JobHint hint;
+  core::JobHint hint;  // the repository is part of it
   std::string scope;
   std::string profile;
   Duration length{};
@@ -38,7 +38,8 @@ class FakeGithub {
  public:
   explicit FakeGithub(Stage& stage) : stage_(stage) {}
 
-  void add_job(const std::string& scope, const std::string& profile, Duration length);
+  void add_job(const std::string& scope, const std::string& repository, const std::string& profile,
+               Duration length);
   // Another fleet's runner takes a job, or someone cancels it.
   void lose_job();
   void drop_jobs(const std::string& profile);
@@ -52,6 +53,8 @@ class FakeGithub {
   bool connect(std::int64_t id, std::function<void(const Job&)> take);
   Deletion remove_runner(std::int64_t id);
   void finish(std::int64_t id) { runners_.erase(id); }
+  // The list of a scope's runners. Now and then it lies about one.
+  [[nodiscard]] std::vector<core::RunnerSeen> list_runners(const std::string& scope) const;
   // Gives queued jobs to idle runners.
   void assign();
   // Deletes idle runners the fleet does not know: the ghost sweep.

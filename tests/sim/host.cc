@@ -47,6 +47,7 @@ struct FakeHost::Performer {
   void operator()(const core::Launch& action) const { host.launch(action); }
   void operator()(const core::RequestJit& action) const { host.request_jit(action); }
   void operator()(const core::Claim& action) const { host.claim(action.slot); }
+  void operator()(const core::Warn&) const {}
   void operator()(const core::Stop& action) const { host.stop(action); }
   void operator()(const core::Kill& action) const { host.kill(action.slot); }
   void operator()(const core::Remove& action) const { host.remove(action.slot); }
@@ -92,6 +93,10 @@ void FakeHost::boot(core::Slot slot, Machine&) {
 
 void FakeHost::request_jit(const core::RequestJit& action) {
   const core::Slot slot = action.slot;
+  Machine& asking = machines_.at(slot);
+  const bool is_changed = !asking.scope.empty() && asking.scope != action.scope;
+  if (is_changed) stage_.violation("a machine changes its scope");
+  asking.scope = action.scope;
   if (action.scope == core::kCommandScope) {
     asking_.push_back(slot);
     return hand_out();
@@ -162,14 +167,19 @@ void FakeHost::work(core::Slot slot, const Job& job) {
   // A job given to a guest that just died is lost; that is the guest's fault.
   if (!machine.alive || machine.guest != Guest::listening) return github_.finish(machine.runner);
   machine.guest = Guest::working;
-  say(slot, machine, core::JobStarted{slot, "job"});
-  later(slot, machine.heard - stage_.now, [](Machine& told) { told.has_reported_job = true; });
+  report_job(slot, machine);
   later(slot, job.length, [this, slot](Machine& finished) {
     if (!finished.alive || finished.guest != Guest::working) return;
     github_.finish(finished.runner);
     say(slot, finished, core::JobFinished{slot, "Succeeded"});
     exit_listener(slot, finished, 0);
   });
+}
+
+// Told is what reaches a daemon that lives.
+void FakeHost::report_job(core::Slot slot, Machine& machine) {
+  say(slot, machine, core::JobStarted{slot, "job"});
+  answer(slot, machine.heard - stage_.now, [](Machine& told) { told.has_reported_job = true; });
 }
 
 void FakeHost::exit_listener(core::Slot slot, Machine& machine, int code) {
@@ -190,7 +200,9 @@ void FakeHost::check_loss(const Machine& machine) {
 void FakeHost::stop(const core::Stop& action) {
   const core::Slot slot = action.slot;
   Machine& machine = machines_.at(slot);
-  if (action.cause == core::EndCause::job_timeout) machine.is_excused = true;
+  const bool is_limit = action.cause == core::EndCause::job_timeout ||
+                        action.cause == core::EndCause::killed;  // by the deadline of a drain
+  if (is_limit) machine.is_excused = true;
   check_loss(machine);
   if (machine.guest == Guest::launching || stage_.fault(60)) {
     answer(slot, stage_.rng.between(0, 100),
@@ -328,13 +340,14 @@ void FakeHost::hand_out() {
 }
 
 void FakeHost::tell_commands() {
-  core::Demand demand{"small", {}, {}};
+  std::vector<core::JobHint> jobs;
   for (const Command& command : commands_) {
     core::JobHint hint;
     hint.id = command.id;
     hint.created = command.created;
-    demand.jobs.push_back(hint);
+    jobs.push_back(hint);
   }
+  const core::Demand demand{"small", std::move(jobs), {}};
   stage_.deliver(core::DemandSeen{std::string(core::kCommandScope), stage_.now, {demand}, {}});
 }
 
@@ -349,6 +362,8 @@ std::vector<core::Leftover> FakeHost::crash_daemon(const core::World& world) {
     const auto vm = world.vms.find(slot);
     if (vm != world.vms.end() && !stage_.fault(20)) {
       leftover.saved = core::SavedVm{vm->second, "boot", 1, 1};
+      // Of what the dead daemon was told, the next one knows what was saved.
+      machine.has_reported_job = vm->second.phase >= core::Phase::running;
     } else {
       machine.is_excused = true;  // a spec that cannot be read
     }
@@ -381,7 +396,7 @@ void FakeHost::sync(core::Slot slot, Machine& machine) {
     case Guest::listening:
       return say(slot, machine, core::RunnerListening{slot});
     case Guest::working:
-      return say(slot, machine, core::JobStarted{slot, "job"});
+      return report_job(slot, machine);
     case Guest::done:
       return say(slot, machine, core::RunnerExited{slot, 0});
     case Guest::launching:

@@ -71,6 +71,7 @@ class FakeHost {
   void start_listener(core::Slot slot, Machine& machine);
   void start_command(core::Slot slot, Machine& machine);
   void work(core::Slot slot, const Job& job);
+  void report_job(core::Slot slot, Machine& machine);
   void exit_listener(core::Slot slot, Machine& machine, int code);
   void stop(const core::Stop& action);
   void kill(core::Slot slot);

@@ -22,9 +22,9 @@ core::Profile profile(std::string name, core::Resources size, std::uint32_t max)
   made.labels = {made.name};
   made.size = size;
   made.max = max;
-  made.boot_timeout = kMinute;
-  made.listen_timeout = 3 * kMinute;
-  made.job_timeout = 10 * kMinute;
+  made.limits.boot = kMinute;
+  made.limits.listen = 3 * kMinute;
+  made.limits.job = 10 * kMinute;
   return made;
 }
 
@@ -33,9 +33,15 @@ core::Config make_config() {
   config.host.id = "sim";
   config.network.subnet = "10.90.0.0/24";
   config.instance = "mvr";
-  config.profiles = {profile("small", {gib(1), 1, gib(4)}, 0),
-                     profile("large", {gib(4), 2, gib(16)}, 2),
-                     profile("huge", {gib(64), 32, gib(16)}, 0)};
+  core::Profile flex = profile("flex", {gib(1), 1, gib(4)}, 3);
+  flex.labels = {"flex-{cpus}cpu-{memory}gb"};
+  flex.most = core::Resources{gib(8), 4, gib(4)};
+  flex.priority = 2;
+  core::Profile small = profile("small", {gib(1), 1, gib(4)}, 0);
+  small.warm = 1;
+  small.warm_max_age = 20 * kMinute;
+  config.profiles = {small, profile("large", {gib(4), 2, gib(16)}, 2),
+                     profile("huge", {gib(64), 32, gib(16)}, 0), flex};
   core::Scope repository;
   repository.owner = "octo";
   repository.repository = "app";
@@ -43,7 +49,9 @@ core::Config make_config() {
   core::Scope organisation;
   organisation.kind = core::ScopeKind::organization;
   organisation.owner = "acme";
+  organisation.max_per_repo = 3;
   config.github.scopes = {repository, organisation};
+  config.scheduling.weights["acme/b"] = 2;
   return config;
 }
 
@@ -62,7 +70,10 @@ Simulation::Simulation(std::uint64_t seed)
   stage_.violation = [this](const char* what) { violation(what); };
   world_.seed = seed;
   deliver(core::CapacityMeasured{full_capacity()});
-  for (const std::string& scope : scopes()) poll(scope);
+  for (const std::string& scope : scopes()) {
+    poll(scope);
+    list_runners(scope);
+  }
 }
 
 std::string Simulation::run(std::uint32_t ticks) {
@@ -108,24 +119,73 @@ void Simulation::poll(const std::string& scope) {
   stage_.after(stage_.rng.between(2'000, 12'000), [this, scope] { poll(scope); });
 }
 
+void Simulation::list_runners(const std::string& scope) {
+  if (!stage_.fault(100)) {
+    const core::RunnersSeen seen{scope, stage_.now, github_.list_runners(scope)};
+    stage_.after(stage_.rng.between(50, 5'000), [this, seen] { (void)deliver(seen); });
+  }
+  stage_.after(stage_.rng.between(20'000, 60'000), [this, scope] { list_runners(scope); });
+}
+
+void Simulation::queue_job() {
+  Prng& rng = stage_.rng;
+  const bool is_long = stage_.fault(30);
+  const Duration length = is_long ? 11 * kMinute : rng.between(1'000, 90'000);
+  const std::uint64_t kind = rng.below(20);
+  const char* name = kind == 0  ? "huge"
+                     : kind < 5 ? "large"
+                     : kind < 8 ? "flex-2cpu-3gb"
+                     : kind < 9 ? "flex-4cpu-8gb"
+                                : "small";
+  const std::string& scope = scopes()[rng.below(scopes().size())];
+  const std::string repository =
+      scope == "acme" ? (rng.below(3) == 0 ? "acme/a" : "acme/b") : scope;
+  github_.add_job(scope, repository, name, length);
+}
+
+// A reload: other limits, more or no warm VMs, a profile that is gone for a while.
+void Simulation::reload() {
+  config_ = make_config();
+  const std::uint64_t kind = stage_.rng.below(4);
+  if (kind == 0) config_.profiles.front().warm = 3;
+  if (kind == 1) config_.profiles.front().warm = 0;
+  if (kind == 2) config_.profiles.pop_back();
+  for (core::Profile& each : config_.profiles) each.limits.job += kind * kMinute;
+}
+
+// What the host and its operator do.
+void Simulation::host_happens() {
+  Prng& rng = stage_.rng;
+  if (stage_.fault(4)) reload();
+  if (stage_.fault(6)) deliver(core::PressureChanged{rng.below(2) == 0 ? "memory is short" : ""});
+  if (!world_.pressure.empty() && stage_.fault(50)) deliver(core::PressureChanged{});
+  if (stage_.fault(6)) deliver(core::ProfileChecked{"small", "", rng.below(2) == 0 ? "a" : "b"});
+  if (stage_.fault(20)) {
+    const Duration typical = rng.between(1'000, 900'000);
+    deliver(core::Learned{{core::Estimate{"small", "", "", "", typical}}});
+    deliver(core::Learned{{core::Estimate{"", "acme/b", "ci", "job", typical / 2}}});
+  }
+  if (stage_.fault(2)) {
+    deliver(core::DrainChanged{true, stage_.now + rng.between(1'000, 300'000)});
+  }
+  // Everything stands still for a while; the monotonic clock does not count a host's sleep.
+  if (stage_.fault(2)) stage_.now += rng.between(1'000, 20'000);
+}
+
 void Simulation::world_happens() {
   Prng& rng = stage_.rng;
-  if (rng.below(12) == 0 && github_.queued() < 12) {
-    const bool is_long = stage_.fault(30);
-    const Duration length = is_long ? 11 * kMinute : rng.between(1'000, 90'000);
-    const std::uint64_t kind = rng.below(20);
-    const char* name = kind == 0 ? "huge" : kind < 6 ? "large" : "small";
-    github_.add_job(scopes()[rng.below(scopes().size())], name, length);
-  }
+  if (rng.below(12) == 0 && github_.queued() < 12) queue_job();
+  host_happens();
   if (stage_.fault(10)) github_.lose_job();
   if (stage_.fault(10)) github_.drop_jobs("huge");  // their authors give up
   if (stage_.fault(15)) host_.add_command();
   if (stage_.fault(4)) host_.cancel_command();
-  if (stage_.fault(5)) deliver(core::DrainChanged{!world_.draining});
-  if (world_.draining && stage_.fault(30)) deliver(core::DrainChanged{false});
+  if (stage_.fault(5)) deliver(core::DrainChanged{!world_.draining, std::nullopt});
+  if (world_.draining && stage_.fault(30)) deliver(core::DrainChanged{false, std::nullopt});
   if (stage_.fault(4)) is_discovery_down_ = !is_discovery_down_;
   if (is_discovery_down_ && stage_.fault(20)) is_discovery_down_ = false;
-  if (stage_.fault(5)) deliver(core::ImageMissing{"large", rng.below(2) == 0 ? "not built" : ""});
+  if (stage_.fault(5))
+    deliver(core::ProfileChecked{"large", rng.below(2) == 0 ? "not built" : "", "a"});
   if (stage_.fault(5)) {
     core::Capacity capacity = full_capacity();
     if (rng.below(2) == 0) capacity = core::Capacity{gib(5), 4, gib(60), 4};
@@ -159,9 +219,12 @@ void Simulation::settle() {
   stage_.faults = false;
   is_discovery_down_ = false;
   github_.drop_jobs("huge");
-  deliver(core::DrainChanged{false});
-  deliver(core::ImageMissing{"large", ""});
+  deliver(core::DrainChanged{false, std::nullopt});
+  deliver(core::ProfileChecked{"large", "", "a"});
+  deliver(core::PressureChanged{});
   deliver(core::CapacityMeasured{full_capacity()});
+  config_ = make_config();
+  config_.profiles.front().warm = 0;
   const Instant limit = stage_.now + 180 * kMinute;
   while (failure_.empty() && !is_served()) {
     if (stage_.now > limit) return violation("demand was not served, or a VM not given back");
@@ -183,8 +246,11 @@ void Simulation::plan_and_perform() {
     deliver(core::Dispatched{action});
     note(core::action_name(action), core::slot_of(action), {});
   }
-  if (!core::plan(config_, world_, stage_.now).actions.empty()) {
-    violation("planning again adds actions");
+  for (const core::Action& action : core::plan(config_, world_, stage_.now).actions) {
+    const auto* launch = std::get_if<core::Launch>(&action);
+    violation("planning again adds " + std::string(core::action_name(action)) + " of slot " +
+              std::to_string(core::slot_of(action)) +
+              (launch == nullptr ? "" : ", " + launch->scope + " " + launch->profile));
   }
   for (const core::Action& action : plan.actions) host_.perform(action);
   wake_at_ = plan.wake_at;
@@ -207,6 +273,7 @@ void Simulation::check_plan(const core::Plan& plan) {
     ++used.vms;
   }
   if (launches && world_.draining) violation("a launch while draining");
+  if (launches && !world_.pressure.empty()) violation("a launch under pressure");
   if (launches && !is_within(used, world_.capacity)) violation("the capacity is exceeded");
 }
 
@@ -220,30 +287,45 @@ void Simulation::check_action(const core::Action& action) {
     return;
   }
   if (vm == world_.vms.end()) return violation("an action on no VM");
-  if (vm->second.phase != core::Phase::running) return;
-  const auto* stop = std::get_if<core::Stop>(&action);
-  const Duration limit = config_.profiles.front().job_timeout;
-  const bool is_late = stage_.now - vm->second.since >= limit;
-  if (stop == nullptr || stop->cause != core::EndCause::job_timeout || !is_late) {
-    violation("a running VM is touched");
+  if (vm->second.phase == core::Phase::running) check_running(vm->second, action);
+}
+
+// Only its own limit, or the deadline of a drain, touches a VM that runs a job.
+void Simulation::check_running(const core::Vm& vm, const core::Action& action) {
+  const Duration run = stage_.now - vm.since;
+  if (std::holds_alternative<core::Warn>(action)) {
+    if (vm.warned || run < vm.limits.job * 8 / 10) violation("a warning too soon or twice");
+    return;
   }
+  const auto* stop = std::get_if<core::Stop>(&action);
+  if (stop == nullptr) return violation("a running VM is touched");
+  const bool is_limit = stop->cause == core::EndCause::job_timeout && run >= vm.limits.job;
+  const bool is_drained = stop->cause == core::EndCause::killed && world_.draining &&
+                          world_.drain_deadline && *world_.drain_deadline <= stage_.now;
+  if (!is_limit && !is_drained) violation("a running VM is stopped");
 }
 
 void Simulation::check_world() {
   std::set<std::string> runners;
   std::map<std::string, std::uint32_t> of_profile;
   std::map<std::string, std::uint32_t> of_scope;
+  std::map<std::string, std::uint32_t> of_repository;  // of "acme", as planned
   for (const auto& [slot, vm] : world_.vms) {
     if (slot != vm.slot) violation("a record is under another slot");
     if (vm.runner && !runners.insert(vm.runner->name).second) violation("two VMs have one runner");
     const bool is_over = vm.phase == core::Phase::ending || vm.phase == core::Phase::removing;
     if (is_over != (vm.cause != core::EndCause::none)) violation("an end without a cause");
     if (vm.removed) continue;
-    ++of_profile[vm.profile];
+    ++of_profile[vm.profile.starts_with("flex") ? "flex" : vm.profile];
     ++of_scope[vm.scope];
+    // Which job a VM got is known only later, and may be of another repository.
+    if (vm.scope == "acme" && vm.phase < core::Phase::running) ++of_repository[vm.repository];
   }
   for (const core::Profile& each : config_.profiles) {
     if (each.max > 0 && of_profile[each.name] > each.max) violation("over the profile's limit");
+  }
+  for (const auto& [repository, count] : of_repository) {
+    if (count > 3) violation("over the limit of " + repository);
   }
   for (const core::Scope& each : config_.github.scopes) {
     if (each.max > 0 && of_scope[each.id()] > each.max) violation("over the scope's limit");

@@ -37,13 +37,18 @@ class Simulation {
   void tick();
   void advance();
   void poll(const std::string& scope);
+  void list_runners(const std::string& scope);
   void world_happens();
+  void host_happens();
+  void queue_job();
+  void reload();
   void restart_daemon();
   void settle();
   [[nodiscard]] bool is_served() const;
   void plan_and_perform();
   void check_plan(const core::Plan& plan);
   void check_action(const core::Action& action);
+  void check_running(const core::Vm& vm, const core::Action& action);
   void check_world();
   bool deliver(const core::Event& event);
   void note(std::string_view what, std::optional<core::Slot> slot, std::string ignored);
