@@ -56,12 +56,14 @@ class Statement {
 class Database {
  public:
   static Result<Database> open(const std::string& path);
+  static Result<Database> open_to_read(const std::string& path);
   [[nodiscard]] const std::string& path() const { return path_; }
   // Statements without parameters and rows of interest; several separated by semicolons.
   Result<void> run(const std::string& sql);
   Result<Statement> prepare(std::string_view sql);
 
  private:
+  static Result<Database> open_with(const std::string& path, int flags);
   Database(std::unique_ptr<sqlite3, CloseDatabase> handle, std::string path)
       : handle_(std::move(handle)), path_(std::move(path)) {}
   std::unique_ptr<sqlite3, CloseDatabase> handle_;

@@ -2,16 +2,18 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <limits>
 #include <utility>
 
+#include "core/run_times.h"
 #include "history/database.h"
 
 namespace mvr::history {
 namespace {
 
 // Entry n brings a file from version n to n + 1. Never change one that was released: add one.
-constexpr std::array<std::string_view, 1> kMigrations{
+constexpr std::array<std::string_view, 2> kMigrations{
     "CREATE TABLE finished ("
     " id INTEGER PRIMARY KEY,"
     " vm TEXT NOT NULL,"
@@ -31,20 +33,39 @@ constexpr std::array<std::string_view, 1> kMigrations{
     " memory INTEGER NOT NULL,"  // bytes
     " disk INTEGER NOT NULL"
     ") STRICT",
+    "ALTER TABLE finished ADD COLUMN repository TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE finished ADD COLUMN workflow TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE finished ADD COLUMN queued_ms INTEGER",
 };
 // "MVRH": tells a history from any other SQLite file.
 constexpr std::int64_t kApplicationId = 0x4d565248;
 
+constexpr std::string_view kNewestRows = "finished";
+// What readers make of a file of version 1, which they must not change.
+constexpr std::string_view kFirstRows =
+    "(SELECT *, '' AS repository, '' AS workflow, NULL AS queued_ms FROM finished)";
+
 constexpr std::string_view kInsert =
-    "INSERT INTO finished (vm, profile, scope, job, result, cause, cause_text, exit_code,"
-    " created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    "INSERT INTO finished (vm, profile, scope, job, result, cause, cause_text, repository,"
+    " workflow, exit_code, queued_ms, created_ms, listening_ms, started_ms, ended_ms, host,"
+    " vcpus, memory, disk)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 constexpr std::string_view kForget =
     "DELETE FROM finished WHERE id <= (SELECT max(id) FROM finished) - ?";
-constexpr std::string_view kRecent =
-    "SELECT vm, profile, scope, job, result, cause, cause_text, exit_code,"
-    " created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk"
-    " FROM finished ORDER BY id DESC LIMIT ?";
+constexpr std::string_view kSelect =
+    "SELECT vm, profile, scope, job, result, cause, cause_text, repository, workflow, exit_code,"
+    " queued_ms, created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk FROM ";
+constexpr std::string_view kRecent = " ORDER BY id DESC LIMIT ?";
+constexpr std::string_view kBetween =
+    " WHERE coalesce(queued_ms, created_ms) >= ? AND coalesce(queued_ms, created_ms) < ?"
+    " ORDER BY coalesce(queued_ms, created_ms), id LIMIT ?";
+constexpr std::string_view kRuns =
+    "SELECT profile, repository, workflow, job, started_ms, ended_ms FROM ";
+// What failed in its own time tells as much as what succeeded; what was cut off does not. A
+// clock that was set back is no run time.
+constexpr std::string_view kWhole =
+    " WHERE result IN ('Succeeded', 'Failed') AND cause = 'finished'"
+    " AND started_ms >= 0 AND ended_ms >= started_ms ORDER BY id DESC LIMIT ?";
 
 std::optional<std::int64_t> to_ms(const std::optional<WallTime>& time) {
   if (!time) return std::nullopt;
@@ -98,11 +119,16 @@ Result<void> check_owner(Database& database, std::int64_t version) {
   return {};
 }
 
+Result<std::int64_t> version_of(Database& database) {
+  TRY_ASSIGN(const std::int64_t version, number(database, "PRAGMA user_version"));
+  TRY(check_owner(database, version));
+  return version;
+}
+
 // All steps in one transaction: a crash leaves the old version.
 Result<void> migrate(Database& database) {
   TRY_ASSIGN(Transaction transaction, Transaction::begin(database));
-  TRY_ASSIGN(const std::int64_t version, number(database, "PRAGMA user_version"));
-  TRY(check_owner(database, version));
+  TRY_ASSIGN(const std::int64_t version, version_of(database));
   if (version == static_cast<std::int64_t>(kMigrations.size())) return {};
   for (auto step = static_cast<std::size_t>(version); step < kMigrations.size(); ++step) {
     TRY(database.run(std::string(kMigrations.at(step))));
@@ -110,6 +136,30 @@ Result<void> migrate(Database& database) {
   TRY(database.run("PRAGMA application_id = " + std::to_string(kApplicationId)));
   TRY(database.run("PRAGMA user_version = " + std::to_string(kMigrations.size())));
   return transaction.commit();
+}
+
+std::int64_t to_limit(std::size_t limit) {
+  return static_cast<std::int64_t>(std::min(limit, History::kMaxEntries));
+}
+
+// The latest runs that came to their own end, the latest first.
+Result<void> each_run(Database& database, const std::string& table,
+                      const std::function<void(const core::Run&)>& use) {
+  TRY_ASSIGN(Statement rows, database.prepare(std::string(kRuns).append(table).append(kWhole)));
+  rows.bind(to_limit(core::RunTimes::kMostRuns));
+  while (true) {
+    TRY_ASSIGN(const bool has_row, rows.step());
+    if (!has_row) return {};
+    core::Run run;
+    run.profile = rows.text();
+    run.repository = rows.text();
+    run.workflow = rows.text();
+    run.job = rows.text();
+    const std::int64_t started = rows.integer();
+    run.length = Duration{rows.integer() - started};
+    TRY(rows.row_error());
+    use(run);
+  }
 }
 
 Result<FinishedJob> read_row(Statement& row) {
@@ -121,7 +171,10 @@ Result<FinishedJob> read_row(Statement& row) {
   job.result = row.text();
   job.cause = row.text();
   job.cause_text = row.text();
+  job.repository = row.text();
+  job.workflow = row.text();
   if (const auto code = row.optional_integer()) job.exit_code = bounded<int>(*code);
+  job.queued = from_ms(row.optional_integer());
   job.created = from_ms(row.optional_integer());
   job.listening = from_ms(row.optional_integer());
   job.started = from_ms(row.optional_integer());
@@ -136,7 +189,8 @@ Result<FinishedJob> read_row(Statement& row) {
 
 }  // namespace
 
-History::History(Database database) : database_(std::make_unique<Database>(std::move(database))) {}
+History::History(Database database, std::string_view rows)
+    : database_(std::make_unique<Database>(std::move(database))), rows_(rows) {}
 History::~History() = default;
 
 Result<std::unique_ptr<History>> History::open(const std::string& path) {
@@ -144,18 +198,26 @@ Result<std::unique_ptr<History>> History::open(const std::string& path) {
   TRY(migrate(database));
   // A commit is one append now; a crash of the host may lose the last entries, never the file.
   TRY(database.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"));
-  return std::unique_ptr<History>(new History(std::move(database)));
+  return std::unique_ptr<History>(new History(std::move(database), kNewestRows));
+}
+
+Result<std::unique_ptr<History>> History::open_to_read(const std::string& path) {
+  TRY_ASSIGN(Database database, Database::open_to_read(path));
+  TRY_ASSIGN(const std::int64_t version, version_of(database));
+  if (version == 0) return fail(Errc::not_found, "history " + path + ": it has no entries yet");
+  const std::string_view rows = version == 1 ? kFirstRows : kNewestRows;
+  return std::unique_ptr<History>(new History(std::move(database), rows));
 }
 
 Result<void> History::record(const FinishedJob& job) {
   TRY_ASSIGN(Transaction transaction, Transaction::begin(*database_));
   TRY_ASSIGN(Statement insert, database_->prepare(kInsert));
-  for (const std::string* text :
-       {&job.vm, &job.profile, &job.scope, &job.job, &job.result, &job.cause, &job.cause_text}) {
+  for (const std::string* text : {&job.vm, &job.profile, &job.scope, &job.job, &job.result,
+                                  &job.cause, &job.cause_text, &job.repository, &job.workflow}) {
     insert.bind(std::string_view(*text));
   }
   insert.bind(job.exit_code ? std::optional<std::int64_t>(*job.exit_code) : std::nullopt);
-  for (const auto& time : {job.created, job.listening, job.started, job.ended}) {
+  for (const auto& time : {job.queued, job.created, job.listening, job.started, job.ended}) {
     insert.bind(to_ms(time));
   }
   insert.bind(std::string_view(job.host));
@@ -169,9 +231,7 @@ Result<void> History::record(const FinishedJob& job) {
   return transaction.commit();
 }
 
-Result<std::vector<FinishedJob>> History::recent(std::size_t limit) {
-  TRY_ASSIGN(Statement rows, database_->prepare(kRecent));
-  rows.bind(static_cast<std::int64_t>(std::min(limit, kMaxEntries)));
+Result<std::vector<FinishedJob>> History::read_all(Statement& rows) {
   std::vector<FinishedJob> jobs;
   while (true) {
     TRY_ASSIGN(const bool has_row, rows.step());
@@ -179,6 +239,37 @@ Result<std::vector<FinishedJob>> History::recent(std::size_t limit) {
     TRY_ASSIGN(FinishedJob job, read_row(rows));
     jobs.push_back(std::move(job));
   }
+}
+
+Result<std::vector<FinishedJob>> History::recent(std::size_t limit) {
+  TRY_ASSIGN(Statement rows,
+             database_->prepare(std::string(kSelect).append(rows_).append(kRecent)));
+  rows.bind(to_limit(limit));
+  return read_all(rows);
+}
+
+Result<std::vector<FinishedJob>> History::between(WallTime from, WallTime to, std::size_t limit) {
+  TRY_ASSIGN(Statement rows,
+             database_->prepare(std::string(kSelect).append(rows_).append(kBetween)));
+  rows.bind(std::int64_t{from.time_since_epoch().count()});
+  rows.bind(std::int64_t{to.time_since_epoch().count()});
+  rows.bind(to_limit(limit));
+  return read_all(rows);
+}
+
+Result<std::vector<core::Estimate>> History::estimates() {
+  core::RunTimes times;
+  TRY(each_run(*database_, rows_, [&times](const core::Run& run) { times.add(run); }));
+  return times.all();
+}
+
+Result<std::vector<core::Estimate>> History::estimates_of(const FinishedJob& job) {
+  const core::Run own{job.profile, job.repository, job.workflow, job.job, {}};
+  core::RunTimes times;
+  TRY(each_run(*database_, rows_, [&](const core::Run& run) {
+    if (run.profile == own.profile || core::is_same_job(run, own)) times.add(run);
+  }));
+  return times.of(own);
 }
 
 }  // namespace mvr::history

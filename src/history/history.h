@@ -5,11 +5,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/units.h"
 #include "core/config.h"
+#include "core/records.h"
 
 namespace mvr::history {
 
@@ -18,11 +20,14 @@ struct FinishedJob {
   std::string vm;
   std::string profile;
   std::string scope;       // Scope::id(), or "@run"
+  std::string repository;  // "owner/repo" of the job it ran; empty when not known
+  std::string workflow;    // of that job; empty when not known
   std::string job;         // display name; empty: none came
   std::string result;      // as the runner reported it
   std::string cause;       // core::cause_name()
   std::string cause_text;  // for people
   std::optional<int> exit_code;
+  std::optional<WallTime> queued;  // when GitHub created the job; empty when not known
   std::optional<WallTime> created;
   std::optional<WallTime> listening;
   std::optional<WallTime> started;
@@ -33,6 +38,7 @@ struct FinishedJob {
 };
 
 class Database;
+class Statement;
 
 // One writer, the daemon; other processes may read meanwhile. Every error names the file.
 class History {
@@ -43,6 +49,9 @@ class History {
   // Makes the file when it is not there, and brings the schema of an older version up to date.
   // Err invalid: not a history, damaged, or of a newer version; the text has the remedy.
   static Result<std::unique_ptr<History>> open(const std::string& path);
+  // For a look beside a daemon that writes: changes nothing, and reads the files of older versions
+  // as they are. Err io when there is no file.
+  static Result<std::unique_ptr<History>> open_to_read(const std::string& path);
   ~History();
   History(const History&) = delete;
   History& operator=(const History&) = delete;
@@ -52,10 +61,21 @@ class History {
   Result<void> record(const FinishedJob& job);
   // At most `limit` entries, the latest first.
   Result<std::vector<FinishedJob>> recent(std::size_t limit);
+  // At most `limit` entries whose jobs were queued (where that is not known: whose VMs were
+  // created) from `from` on and before `to`; the oldest first.
+  Result<std::vector<FinishedJob>> between(WallTime from, WallTime to, std::size_t limit);
+
+  // Medians of how long jobs ran, see core/run_times.h. Of jobs that came to their own end, the
+  // latest core::RunTimes::kMostRuns.
+  Result<std::vector<core::Estimate>> estimates();
+  // Only those that `job`, which was just recorded, has a part in: of the job and of its profile.
+  Result<std::vector<core::Estimate>> estimates_of(const FinishedJob& job);
 
  private:
-  explicit History(Database database);
+  History(Database database, std::string_view rows);
+  Result<std::vector<FinishedJob>> read_all(Statement& rows);
   std::unique_ptr<Database> database_;
+  std::string rows_;  // the table with the columns of the newest version
 };
 
 }  // namespace mvr::history

@@ -38,12 +38,15 @@ FinishedJob full_job() {
   FinishedJob job;
   job.vm = "small-abc234";
   job.profile = "small";
-  job.scope = "acme/web";
+  job.scope = "acme";
+  job.repository = "acme/web";
+  job.workflow = "ci";
   job.job = "build \xc3\xbc 'x'; DROP TABLE finished";
   job.result = "Succeeded";
   job.cause = "finished";
   job.cause_text = "";
   job.exit_code = -1;
+  job.queued = at(1'794'999'990'000);
   job.created = at(1'795'000'000'001);
   job.listening = at(1'795'000'004'000);
   job.started = at(1'795'000'005'000);
@@ -56,6 +59,52 @@ FinishedJob full_job() {
 FinishedJob named(const std::string& vm) {
   FinishedJob job;
   job.vm = vm;
+  return job;
+}
+
+FinishedJob run_of(const std::string& job, std::int64_t seconds,
+                   const std::string& profile = "small") {
+  FinishedJob made = full_job();
+  made.job = job;
+  made.profile = profile;
+  made.ended = *made.started + std::chrono::seconds(seconds);
+  return made;
+}
+
+core::Estimate of_job(const std::string& job, std::int64_t seconds) {
+  return core::Estimate{"", "acme/web", "ci", job, std::chrono::seconds(seconds)};
+}
+
+core::Estimate of_profile(const std::string& profile, std::int64_t seconds) {
+  return core::Estimate{profile, "", "", "", std::chrono::seconds(seconds)};
+}
+
+// As mvrunner's first version left it, with one entry.
+constexpr const char* kVersion1 =
+    "CREATE TABLE finished (id INTEGER PRIMARY KEY, vm TEXT NOT NULL, profile TEXT NOT NULL, scope "
+    "TEXT NOT NULL, job TEXT NOT NULL, result TEXT NOT NULL, cause TEXT NOT NULL, cause_text TEXT "
+    "NOT NULL, exit_code INTEGER, created_ms INTEGER, listening_ms INTEGER, started_ms INTEGER, "
+    "ended_ms INTEGER, host TEXT NOT NULL, vcpus INTEGER NOT NULL, memory INTEGER NOT NULL, disk "
+    "INTEGER NOT NULL) STRICT;"
+    "INSERT INTO finished VALUES (1, 'small-a', 'small', 'acme/web', 'build', 'Succeeded', "
+    "'finished', '', 0, 1000, 2000, 3000, 9000, 'h1', 2, 1024, 2048);"
+    "PRAGMA application_id = 1297502792; PRAGMA user_version = 1";
+
+FinishedJob version_1_job() {
+  FinishedJob job;
+  job.vm = "small-a";
+  job.profile = "small";
+  job.scope = "acme/web";
+  job.job = "build";
+  job.result = "Succeeded";
+  job.cause = "finished";
+  job.exit_code = 0;
+  job.created = at(1000);
+  job.listening = at(2000);
+  job.started = at(3000);
+  job.ended = at(9000);
+  job.host = "h1";
+  job.size = core::Resources{Bytes{1024}, 2, Bytes{2048}};
   return job;
 }
 
@@ -133,7 +182,7 @@ TEST_CASE("an old job makes room for a new one beyond the bound") {
           "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
               std::to_string(History::kMaxEntries) +
               ") INSERT INTO finished SELECT i, 'old', '', '', '', '', '', '', NULL, NULL, NULL, "
-              "NULL, NULL, '', 0, 0, 0 FROM n");
+              "NULL, NULL, '', 0, 0, 0, '', '', NULL FROM n");
   const auto history = opened(dir.file());
   REQUIRE(history->record(named("new")));
   const std::vector<FinishedJob> jobs = recent(*history, History::kMaxEntries + 10);
@@ -192,7 +241,7 @@ TEST_CASE("a history of a newer mvrunner is refused") {
   REQUIRE_FALSE(history);
   CHECK(history.error() ==
         Error{Errc::invalid, "history " + dir.file() +
-                                 ": written by a newer mvrunner (version 7, this one knows 1); "
+                                 ": written by a newer mvrunner (version 7, this one knows 2); "
                                  "upgrade, or move the file away"});
 }
 
@@ -202,9 +251,9 @@ TEST_CASE("a column of the wrong type is an error") {
   run_sql(dir.file(),
           "DROP TABLE finished; CREATE TABLE finished (id INTEGER PRIMARY KEY, vm, profile, scope, "
           "job, result, cause, cause_text, exit_code, created_ms, listening_ms, started_ms, "
-          "ended_ms, host, vcpus, memory, disk);"
+          "ended_ms, host, vcpus, memory, disk, repository, workflow, queued_ms);"
           "INSERT INTO finished VALUES (1, 5, '', '', '', '', '', '', NULL, NULL, NULL, NULL, "
-          "NULL, '', 0, 0, 0)");
+          "NULL, '', 0, 0, 0, '', '', NULL)");
   const auto jobs = opened(dir.file())->recent(10);
   REQUIRE_FALSE(jobs);
   CHECK(jobs.error().code == Errc::invalid);
@@ -239,6 +288,122 @@ TEST_CASE("an entry that could not be written leaves the history usable") {
   CHECK_FALSE(history->record(named("bad")));
   CHECK(history->record(named("good")));
   CHECK(recent(*history, 10) == std::vector<FinishedJob>{named("good")});
+}
+
+TEST_CASE("a history of version 1 is upgraded, and its entries know no more than they did") {
+  const TempDir dir;
+  run_sql(dir.file(), kVersion1);
+  REQUIRE(opened(dir.file())->record(full_job()));
+  CHECK(recent(*opened(dir.file()), 10) == std::vector<FinishedJob>{full_job(), version_1_job()});
+}
+
+TEST_CASE("a reader takes a history of version 1 as it is and leaves it so") {
+  const TempDir dir;
+  run_sql(dir.file(), kVersion1);
+  auto reader = History::open_to_read(dir.file());
+  REQUIRE(reader);
+  CHECK(recent(**reader, 10) == std::vector<FinishedJob>{version_1_job()});
+  CHECK((*reader)->estimates() == std::vector<core::Estimate>{});
+  CHECK_FALSE((*reader)->record(full_job()));
+  run_sql(dir.file(),
+          "INSERT INTO finished SELECT 2, vm, profile, scope, job, result, cause, "
+          "cause_text, exit_code, created_ms, listening_ms, started_ms, ended_ms, "
+          "host, vcpus, memory, disk FROM finished");
+}
+
+TEST_CASE("a reader sees what the daemon records while it is open") {
+  const TempDir dir;
+  const auto writer = opened(dir.file());
+  auto reader = History::open_to_read(dir.file());
+  REQUIRE(reader);
+  REQUIRE(writer->record(named("a")));
+  CHECK(recent(**reader, 10) == std::vector<FinishedJob>{named("a")});
+}
+
+TEST_CASE("reading makes no file") {
+  const TempDir dir;
+  const auto reader = History::open_to_read(dir.file());
+  REQUIRE_FALSE(reader);
+  CHECK(reader.error().what.find(dir.file()) != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(dir.file()));
+}
+
+TEST_CASE("what was queued in a time comes oldest first, without a queue time by its VM's") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  FinishedJob late = named("late");
+  late.queued = at(3000);
+  late.created = at(9000);
+  FinishedJob early = named("early");
+  early.created = at(1000);
+  FinishedJob after = named("after");
+  after.queued = at(4000);
+  for (const FinishedJob& job : {late, early, after, named("timeless")}) {
+    REQUIRE(history->record(job));
+  }
+  CHECK(history->between(at(1000), at(4000), 10) == std::vector<FinishedJob>{early, late});
+  CHECK(history->between(at(1001), at(5000), 1) == std::vector<FinishedJob>{late});
+}
+
+TEST_CASE("a job is estimated from its second run on, a profile from its third") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  REQUIRE(history->record(run_of("build", 60)));
+  CHECK(history->estimates() == std::vector<core::Estimate>{});
+  REQUIRE(history->record(run_of("build", 80)));
+  CHECK(history->estimates() == std::vector<core::Estimate>{of_job("build", 80)});
+  REQUIRE(history->record(run_of("lint", 5)));
+  CHECK(history->estimates() ==
+        std::vector<core::Estimate>{of_job("build", 80), of_profile("small", 60)});
+}
+
+TEST_CASE("only runs that came to their own end are estimated from") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  for (int i = 0; i < 3; ++i) REQUIRE(history->record(run_of("build", 60)));
+  FinishedJob cut = run_of("build", 3600);
+  cut.cause = "job_timeout";
+  FinishedJob cancelled = run_of("build", 1);
+  cancelled.result = "Cancelled";
+  FinishedJob set_back = run_of("build", -60);
+  FinishedJob unknown = run_of("build", 60);
+  unknown.started.reset();
+  for (const FinishedJob& job : {cut, cancelled, set_back, unknown}) {
+    for (int i = 0; i < 5; ++i) REQUIRE(history->record(job));
+  }
+  CHECK(history->estimates() ==
+        std::vector<core::Estimate>{of_job("build", 60), of_profile("small", 60)});
+}
+
+TEST_CASE("a new run changes the estimates of its job and profile, and no others") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(history->record(run_of("build", 60)));
+    REQUIRE(history->record(run_of("test", 300, "large")));
+  }
+  const FinishedJob fresh = run_of("lint", 10);
+  REQUIRE(history->record(fresh));
+  CHECK(history->estimates_of(fresh) == std::vector<core::Estimate>{of_profile("small", 60)});
+  CHECK(history->estimates_of(run_of("test", 0, "small")) ==
+        std::vector<core::Estimate>{of_profile("small", 60), of_job("test", 300)});
+}
+
+TEST_CASE("estimates follow the latest runs only") {
+  const TempDir dir;
+  (void)opened(dir.file());
+  const auto insert = [&dir](int count, int seconds) {
+    run_sql(dir.file(),
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
+                std::to_string(count) +
+                ") INSERT INTO finished SELECT NULL, 'v', 'small', 's', 'build', 'Failed', "
+                "'finished', '', 0, NULL, NULL, 0, " +
+                std::to_string(seconds * 1000) + ", '', 0, 0, 0, 'acme/web', 'ci', NULL FROM n");
+  };
+  insert(12'000, 60);
+  insert(10'000, 90);
+  CHECK(opened(dir.file())->estimates() ==
+        std::vector<core::Estimate>{of_job("build", 90), of_profile("small", 90)});
 }
 
 }  // namespace mvr::history
