@@ -129,6 +129,7 @@ void read_all(const Node& document, core::Config& config, Report& report) {
   read_network(network, config.network);
   if (report.count() == before) check_room(network, host, config);
   read_vmm(top.child("vmm"), config.vmm);
+  read_scheduling(top.child("scheduling"), config, report);
   read_profiles(top, config, report);
   top.finish();
 }

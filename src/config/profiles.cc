@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "config/schema.h"
+#include "core/match.h"
 
 namespace mvr::config {
 namespace {
@@ -18,10 +19,42 @@ core::Profile default_profile() {
   profile.size = core::Resources{gib(4), 2, gib(20)};
   profile.image = "debian-12";
   profile.kernel = "default";
-  profile.boot_timeout = seconds(120);
-  profile.listen_timeout = minutes(5);
-  profile.job_timeout = hours(6);
+  profile.warm_max_age = hours(12);
+  profile.limits.boot = seconds(120);
+  profile.limits.listen = minutes(5);
+  profile.limits.job = hours(6);
   return profile;
+}
+
+constexpr Whole kVcpus{1, 64};
+constexpr Size kMemory{mib(256), gib(4096)};
+
+bool has_pattern(const core::Profile& profile) {
+  return std::ranges::any_of(profile.labels, core::is_pattern_label);
+}
+
+// The sizes: of a pattern the least, which has other defaults, and the most.
+void read_size(Section& section, core::Profile& profile) {
+  const bool is_pattern = has_pattern(profile);
+  if (is_pattern) {
+    profile.size.vcpus = 1;
+    profile.size.memory = gib(1);
+  }
+  section.read("vcpus", profile.size.vcpus, kVcpus);
+  section.read("memory", profile.size.memory, kMemory);
+  section.read("disk", profile.size.disk, Size{gib(1), gib(65536)});
+  core::Resources most = profile.size;
+  for (const std::string_view key : {"max_vcpus", "max_memory"}) {
+    if (is_pattern && !section.has(key)) {
+      section.add(key, "is missing: a label with {cpus} and {memory} needs it");
+    }
+    if (!is_pattern && section.has(key)) {
+      section.add(key, "is for a profile with {cpus} and {memory} in a label");
+    }
+  }
+  section.read("max_vcpus", most.vcpus, kVcpus);
+  section.read("max_memory", most.memory, kMemory);
+  if (is_pattern) profile.most = most;
 }
 
 core::Profile read_profile(Section& section) {
@@ -29,16 +62,17 @@ core::Profile read_profile(Section& section) {
   section.require("name", kPlainName.description);
   section.read("name", profile.name, kPlainName);
   section.require("labels", "at least one label for runs-on, like mvr-small");
-  section.read_list("labels", profile.labels, Label{});
-  section.read("vcpus", profile.size.vcpus, Whole{1, 64});
-  section.read("memory", profile.size.memory, Size{mib(256), gib(4096)});
-  section.read("disk", profile.size.disk, Size{gib(1), gib(65536)});
+  section.read_list("labels", profile.labels, Label{.may_be_pattern = true});
+  read_size(section, profile);
   section.read("image", profile.image, kStoreName);
   section.read("kernel", profile.kernel, kKernelName);
   section.read("max", profile.max, Whole{0, 1000});
-  section.read("boot_timeout", profile.boot_timeout, Span{seconds(1), hours(1)});
-  section.read("listen_timeout", profile.listen_timeout, Span{seconds(1), hours(24)});
-  section.read("job_timeout", profile.job_timeout, Span{seconds(1), hours(35 * 24)});
+  section.read("priority", profile.priority, Signed{-100, 100});
+  section.read("warm", profile.warm, Whole{0, 100});
+  section.read("warm_max_age", profile.warm_max_age, Span{minutes(1), hours(7 * 24)});
+  section.read("boot_timeout", profile.limits.boot, Span{seconds(1), hours(1)});
+  section.read("listen_timeout", profile.limits.listen, Span{seconds(1), hours(24)});
+  section.read("job_timeout", profile.limits.job, Span{seconds(1), hours(35 * 24)});
   section.read("kernel_args", profile.kernel_args, kKernelArgs);
   section.finish();
   return profile;
@@ -53,6 +87,45 @@ void check_label_count(Section& section, const core::Profile& profile) {
   }
 }
 
+void add_less(Section& section, std::string_view key, std::string_view least_key,
+              const std::string& most, const std::string& least) {
+  section.add(key,
+              most + " is less than " + std::string(least_key) + ", which is " + least + " here");
+}
+
+void check_pattern(Section& section, const core::Profile& profile) {
+  if (!profile.most) return;
+  if (std::ranges::count_if(profile.labels, core::is_pattern_label) > 1) {
+    section.add("labels", "more than one label with {cpus} and {memory}");
+  }
+  if (profile.warm > 0) {
+    section.add("warm",
+                "is not for a profile with {cpus} and {memory} in a label: its VMs have no "
+                "size before a job asks for one");
+  }
+  const core::Resources& most = *profile.most;
+  for (const auto& [key, size] :
+       {std::pair("memory", profile.size.memory), std::pair("max_memory", most.memory)}) {
+    if (size.value % gib(1).value == 0) continue;
+    section.add(key, format_bytes(size) + " is no whole number of GiB, and {memory} is one");
+  }
+  if (most.vcpus < profile.size.vcpus) {
+    add_less(section, "max_vcpus", "vcpus", std::to_string(most.vcpus),
+             std::to_string(profile.size.vcpus));
+  }
+  if (most.memory < profile.size.memory) {
+    add_less(section, "max_memory", "memory", format_bytes(most.memory),
+             format_bytes(profile.size.memory));
+  }
+}
+
+// Is `name` what VMs of `pattern` would be called by, such as "flex-4cpu-16gb"?
+bool is_instance(const core::Profile& pattern, const std::string& name) {
+  core::Config alone;
+  alone.profiles = {pattern};
+  return name != pattern.name && core::size_of(alone, name).has_value();
+}
+
 std::vector<std::string> sorted(std::vector<std::string> labels) {
   std::ranges::sort(labels);
   return labels;
@@ -64,6 +137,13 @@ void check_unique(Section& section, const core::Profile& profile,
   for (const core::Profile& other : others) {
     if (other.name == profile.name) {
       section.add("name", quoted(profile.name) + " is the name of another profile already");
+    }
+    for (const auto& [pattern, named] :
+         {std::pair(&profile, &other), std::pair(&other, &profile)}) {
+      if (!is_instance(*pattern, named->name)) continue;
+      section.add("name", quoted(profile.name) + " and profile " + quoted(other.name) +
+                              " cannot be told apart: " + quoted(named->name) +
+                              " also means a size of " + quoted(pattern->name));
     }
     if (sorted(other.labels) == labels) {
       section.add("labels", "the same labels as profile " + quoted(other.name) +
@@ -104,6 +184,7 @@ void read_profiles(Section& top, core::Config& config, Report& report) {
     // What holds between values is checked between right ones only.
     if (report.count() == at_start) {
       check_label_count(section, profile);
+      check_pattern(section, profile);
       check_unique(section, profile, config.profiles);
       check_fits(section, profile, config.host);
     }

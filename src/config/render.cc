@@ -45,6 +45,7 @@ std::string exact(double value) {
   return {digits.begin(), end.ptr};
 }
 
+std::string exact(std::int32_t value) { return std::to_string(value); }
 std::string exact(std::uint32_t value) { return std::to_string(value); }
 
 template <class T>
@@ -104,6 +105,7 @@ void write_scope(Writer out, const core::Scope& scope) {
     out.text("runner_group", scope.runner_group);
   }
   out.line("max", exact(scope.max));
+  out.line("max_per_repo", exact(scope.max_per_repo));
 }
 
 void write_github(Writer out, const core::GithubSettings& github) {
@@ -141,18 +143,34 @@ void write_vmm(Writer out, const core::VmmSettings& vmm) {
   out.line("uid_base", exact(vmm.uid_base));
 }
 
+void write_scheduling(Writer out, const core::SchedulingSettings& scheduling) {
+  if (scheduling.weights.empty()) return out.line("weights", "{}");
+  out.line("weights", "");
+  Writer entry = out.below();
+  for (const auto& [repository, weight] : scheduling.weights) {
+    entry.line(scalar(repository), exact(weight));
+  }
+}
+
 void write_profile(Writer out, const core::Profile& profile) {
   out.text("name", profile.name);
   out.list("labels", profile.labels);
   out.line("vcpus", exact(profile.size.vcpus));
   out.line("memory", exact(profile.size.memory));
+  if (profile.most) {
+    out.line("max_vcpus", exact(profile.most->vcpus));
+    out.line("max_memory", exact(profile.most->memory));
+  }
   out.line("disk", exact(profile.size.disk));
   out.text("image", profile.image);
   out.text("kernel", profile.kernel);
   out.line("max", exact(profile.max));
-  out.line("boot_timeout", exact(profile.boot_timeout));
-  out.line("listen_timeout", exact(profile.listen_timeout));
-  out.line("job_timeout", exact(profile.job_timeout));
+  out.line("priority", exact(profile.priority));
+  out.line("warm", exact(profile.warm));
+  out.line("warm_max_age", exact(profile.warm_max_age));
+  out.line("boot_timeout", exact(profile.limits.boot));
+  out.line("listen_timeout", exact(profile.limits.listen));
+  out.line("job_timeout", exact(profile.limits.job));
   out.text("kernel_args", profile.kernel_args);
 }
 
@@ -175,6 +193,8 @@ std::string to_yaml(const core::Config& config) {
   write_network(out.below(), config.network);
   out.line("vmm", "");
   write_vmm(out.below(), config.vmm);
+  out.line("scheduling", "");
+  write_scheduling(out.below(), config.scheduling);
   if (config.profiles.empty()) {
     out.line("profiles", "[]");
   } else {

@@ -15,4 +15,7 @@ void read_profiles(Section& top, core::Config& config, Report& report);
 // `scopes` of the github section.
 void read_scopes(Section& github, std::vector<core::Scope>& scopes, Report& report);
 
+// The scheduling section; after the scopes, whose spelling of a repository is taken.
+void read_scheduling(Section section, core::Config& config, Report& report);
+
 }  // namespace mvr::config

@@ -42,6 +42,7 @@ core::Scope read_scope(Section& section) {
   }
   core::Scope scope = is_repository ? read_repository(section) : read_organization(section);
   section.read("max", scope.max, Whole{0, 1000});
+  section.read("max_per_repo", scope.max_per_repo, Whole{0, 1000});
   section.finish();
   return scope;
 }
@@ -71,7 +72,37 @@ void check_overlap(Section& section, const core::Scope& scope,
   }
 }
 
+// The repository as the scopes spell it, which is how its jobs are listed: GitHub ignores case,
+// plain comparison of names does not.
+std::string spelled(std::string name, const std::vector<core::Scope>& scopes) {
+  for (const core::Scope& scope : scopes) {
+    if (scope.kind == core::ScopeKind::repository && same_name(scope.id(), name)) return scope.id();
+    for (const std::string& repository : scope.repositories) {
+      std::string full = scope.owner + "/" + repository;
+      if (same_name(full, name)) return full;
+    }
+  }
+  return name;
+}
+
 }  // namespace
+
+void read_scheduling(Section section, core::Config& config, Report& report) {
+  auto& weights = config.scheduling.weights;
+  section.entries("weights", [&](const Node& key, const Node& value, const std::string& path) {
+    if (!kRepository(key.text)) {
+      report.add(key.mark, path, quoted(key.text) + " is not " + kRepository.allowed());
+      return;
+    }
+    const bool is_known = std::ranges::any_of(
+        weights, [&](const auto& weight) { return same_name(weight.first, key.text); });
+    if (is_known) report.add(key.mark, path, quoted(key.text) + " has a weight already");
+    std::uint32_t weight = 1;
+    if (!section.read_node(value, path, weight, Whole{1, 1000}) || is_known) return;
+    weights[spelled(key.text, config.github.scopes)] = weight;
+  });
+  section.finish();
+}
 
 void read_scopes(Section& github, std::vector<core::Scope>& scopes, Report& report) {
   github.each("scopes", [&](const Node& item, const std::string& path) {

@@ -67,6 +67,39 @@ class Section {
     }
   }
 
+  // Calls `visit(key, value, path)` for every entry of a mapping whose keys are data, such as
+  // names; an empty value is an empty mapping.
+  template <class Visit>
+  void entries(std::string_view key, const Visit& visit) {
+    const Node* const map = find(key);
+    if (map == nullptr || map->kind == Node::Kind::null) return;
+    if (map->kind != Node::Kind::map) {
+      report_.add(map->mark, field(key),
+                  std::string(kind_name(map->kind)) + " is not a mapping of keys to values");
+      return;
+    }
+    for (std::size_t i = 0; i < map->items.size(); ++i) {
+      visit(map->keys[i], map->items[i], field(key) + "." + printable(map->keys[i].text, 60));
+    }
+  }
+
+  // One value of a list or of a mapping whose keys are data; false when it is wrong.
+  template <class T, class Allowed>
+  bool read_node(const Node& node, const std::string& path, T& out, const Allowed& allowed) {
+    if (node.kind != Node::Kind::scalar) {
+      report_.add(node.mark, path,
+                  std::string(kind_name(node.kind)) + " is not " + allowed.allowed());
+      return false;
+    }
+    auto value = allowed(node.text);
+    if (!value) {
+      report_.add(node.mark, path, quoted(node.text) + " is not " + allowed.allowed());
+      return false;
+    }
+    out = std::move(*value);
+    return true;
+  }
+
   // A section below this one; absent when its key is.
   [[nodiscard]] Section child(std::string_view key) {
     return Section(find(key), field(key), report_);
@@ -104,22 +137,6 @@ class Section {
 
  private:
   [[nodiscard]] const Node* find(std::string_view key);
-
-  template <class T, class Allowed>
-  bool read_node(const Node& node, const std::string& path, T& out, const Allowed& allowed) {
-    if (node.kind != Node::Kind::scalar) {
-      report_.add(node.mark, path,
-                  std::string(kind_name(node.kind)) + " is not " + allowed.allowed());
-      return false;
-    }
-    auto value = allowed(node.text);
-    if (!value) {
-      report_.add(node.mark, path, quoted(node.text) + " is not " + allowed.allowed());
-      return false;
-    }
-    out = std::move(*value);
-    return true;
-  }
 
   const Node* node_;
   std::string path_;

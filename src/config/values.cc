@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/text.h"
+#include "core/match.h"
 #include "core/names.h"
 
 namespace mvr::config {
@@ -76,6 +77,15 @@ bool accepts_kernel_name(std::string_view text) { return is_word(text, "._+~-", 
 bool accepts_label(std::string_view text) {
   return !text.empty() && text.size() <= 100 &&
          all_of(text, [](char c) { return is_visible(c) && c != ','; });
+}
+
+// Behind a place holder a digit would be taken for part of the number.
+bool accepts_pattern(std::string_view label) {
+  if (!core::is_pattern_label(label)) return false;
+  for (std::size_t i = 1; i < label.size(); ++i) {
+    if (label[i - 1] == '}' && is_digit(label[i])) return false;
+  }
+  return true;
 }
 
 bool accepts_port(std::string_view text) {
@@ -176,6 +186,16 @@ std::string Whole::allowed() const {
   return "a whole number from " + std::to_string(least) + " to " + std::to_string(most);
 }
 
+std::optional<std::int32_t> Signed::operator()(std::string_view text) const {
+  const Result<std::int64_t> value = parse_i64(text);
+  if (!value || *value < least || *value > most) return std::nullopt;
+  return static_cast<std::int32_t>(*value);
+}
+
+std::string Signed::allowed() const {
+  return "a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+}
+
 std::optional<double> Fraction::operator()(std::string_view text) const {
   double value = 0;
   const char* const end = text.data() + text.size();
@@ -232,11 +252,18 @@ std::string Choice::allowed() const {
 
 std::optional<std::string> Label::operator()(std::string_view text) const {
   if (!accepts_label(text)) return std::nullopt;
-  return ascii_lower(text);
+  std::string label = ascii_lower(text);
+  const bool has_braces = label.find_first_of("{}") != std::string::npos;
+  if (has_braces && !(may_be_pattern && accepts_pattern(label))) return std::nullopt;
+  return label;
 }
 
 std::string Label::allowed() const {
-  return "a label: visible ASCII without spaces and commas, at most 100 characters";
+  if (!may_be_pattern) {
+    return "a label: visible ASCII without spaces, commas and braces, at most 100 characters";
+  }
+  return "a label: visible ASCII without spaces and commas, at most 100 characters; braces only in "
+         "one {cpus} and one {memory}, apart, without a digit behind them";
 }
 
 std::optional<std::string> Text::operator()(std::string_view text) const {

@@ -20,6 +20,13 @@ struct Whole {
   [[nodiscard]] std::string allowed() const;
 };
 
+struct Signed {
+  std::int32_t least = 0;
+  std::int32_t most = 0;
+  std::optional<std::int32_t> operator()(std::string_view text) const;
+  [[nodiscard]] std::string allowed() const;
+};
+
 struct Fraction {
   double least = 0;
   double most = 0;
@@ -74,8 +81,10 @@ extern const Text kEgress;       // a.b.c.d/n or a.b.c.d:port
 extern const Text kKernelArgs;
 extern const Text kSubnet;
 
-// A label, in lower case: GitHub compares them so.
+// A label, in lower case: GitHub compares them so. Braces mark place holders, which only labels of
+// profiles may have.
 struct Label {
+  bool may_be_pattern = false;
   std::optional<std::string> operator()(std::string_view text) const;
   [[nodiscard]] std::string allowed() const;
 };

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "catch.h"
+#include "core/match.h"
 
 namespace mvr::config {
 namespace {
@@ -48,12 +49,14 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
   CHECK(config.profiles[0] == core::Profile{.name = "small",
                                             .labels = {"mvr"},
                                             .size = {gib(4), 2, gib(20)},
+                                            .most = {},
                                             .image = "debian-12",
                                             .kernel = "default",
                                             .max = 0,
-                                            .boot_timeout = seconds(120),
-                                            .listen_timeout = minutes(5),
-                                            .job_timeout = hours(6),
+                                            .priority = 0,
+                                            .warm = 0,
+                                            .warm_max_age = hours(12),
+                                            .limits = {seconds(120), minutes(5), hours(6)},
                                             .kernel_args = ""});
 }
 
@@ -76,6 +79,7 @@ github:
     - organization: tools
       repositories: [one, .github]
       runner_group: Big machines
+      max_per_repo: 6
 host:
   id: rack-1
   memory: 64GiB
@@ -90,6 +94,7 @@ network:
   resolv_conf: /run/systemd/resolve/resolv.conf
   allow: [10.1.2.0/24, "10.9.9.9:443"]
 vmm: {backend: qemu, accel: tcg, qemu_binary: /opt/qemu/bin/qemu, uid_base: 100000}
+scheduling: {weights: {acme/web.SITE: 3, tools/One: 20, other/place: 1}}
 profiles:
   - name: big
     labels: [MVR-Big, gpu]
@@ -99,6 +104,9 @@ profiles:
     image: ubuntu-24.04
     kernel: 6.1.0-39-cloud-amd64
     max: 2
+    priority: -5
+    warm: 2
+    warm_max_age: 90m
     boot_timeout: 20s
     listen_timeout: 1m
     job_timeout: 2d
@@ -116,8 +124,8 @@ profiles:
   CHECK(config.github.poll_interval == seconds(90));
   CHECK(config.github.extra_labels == std::vector<std::string>{"self-hosted", "x64"});
   const std::vector<core::Scope> scopes{
-      {core::ScopeKind::repository, "Acme", "Web.site", {}, "", 3},
-      {core::ScopeKind::organization, "tools", "", {"one", ".github"}, "Big machines", 0}};
+      {core::ScopeKind::repository, "Acme", "Web.site", {}, "", 3, 0},
+      {core::ScopeKind::organization, "tools", "", {"one", ".github"}, "Big machines", 0, 6}};
   CHECK(config.github.scopes == scopes);
   CHECK(config.host ==
         core::HostSettings{"rack-1", gib(64), 16, gib(1024), Bytes{0}, gib(1), 2.5, 40});
@@ -125,17 +133,55 @@ profiles:
                                                 "/run/systemd/resolve/resolv.conf",
                                                 {"10.1.2.0/24", "10.9.9.9:443"}});
   CHECK(config.vmm == core::VmmSettings{"qemu", core::Accel::tcg, "/opt/qemu/bin/qemu", 100000});
+  // Spelled as the scopes do.
+  CHECK(config.scheduling.weights == std::map<std::string, std::uint32_t>{{"Acme/Web.site", 3},
+                                                                          {"tools/one", 20},
+                                                                          {"other/place", 1}});
   REQUIRE(config.profiles.size() == 1);
   CHECK(config.profiles[0] == core::Profile{.name = "big",
                                             .labels = {"mvr-big", "gpu"},
                                             .size = {mib(1536), 32, gib(100)},
+                                            .most = {},
                                             .image = "ubuntu-24.04",
                                             .kernel = "6.1.0-39-cloud-amd64",
                                             .max = 2,
-                                            .boot_timeout = seconds(20),
-                                            .listen_timeout = minutes(1),
-                                            .job_timeout = hours(48),
+                                            .priority = -5,
+                                            .warm = 2,
+                                            .warm_max_age = minutes(90),
+                                            .limits = {seconds(20), minutes(1), hours(48)},
                                             .kernel_args = "mitigations=off quiet"});
+}
+
+TEST_CASE("a label with place holders makes a pattern, in any case") {
+  const core::Config config = config_of(
+      "profiles: [{name: p, labels: [x, \"Mv-{CPUs}c-{Memory}g\"], max_vcpus: 8, max_memory: "
+      "16GiB}]\n");
+  REQUIRE(config.profiles.size() == 1);
+  const core::Profile& pattern = config.profiles[0];
+  CHECK(pattern.labels == std::vector<std::string>{"x", "mv-{cpus}c-{memory}g"});
+  CHECK(pattern.size == core::Resources{gib(1), 1, gib(20)});
+  REQUIRE(pattern.most);
+  CHECK(*pattern.most == core::Resources{gib(16), 8, gib(20)});
+  CHECK(core::match_profile(config, {"MV-4c-8g"}) == "p-4cpu-8gb");
+}
+
+TEST_CASE("a pattern's sizes are the least and the most of a job") {
+  const core::Config config = config_of(
+      "host: {memory: 6GiB, cpus: 4}\n"
+      "profiles: [{name: p, labels: [\"{cpus}-{memory}\"], vcpus: 2, memory: 4GiB, disk: 5GiB, "
+      "max_vcpus: 2, max_memory: 4TiB}]\n");  // the most need not fit
+  CHECK(config.profiles[0].size == core::Resources{gib(4), 2, gib(5)});
+  CHECK(config.profiles[0].most == core::Resources{gib(4096), 2, gib(5)});
+}
+
+TEST_CASE("a profile whose name only resembles an instance's is told apart") {
+  const core::Config config = config_of(
+      "profiles:\n"
+      "  - {name: flex, labels: [\"{cpus}-{memory}\"], max_vcpus: 2, max_memory: 4GiB}\n"
+      "  - {name: flex-4cpu, labels: [x]}\n"
+      "  - {name: flex-04cpu-16gb, labels: [y]}\n"
+      "  - {name: flex-4cpu-16gb-x, labels: [z]}\n");
+  CHECK(config.profiles.size() == 4);
 }
 
 TEST_CASE("host.id is made from the host's name") {

@@ -29,6 +29,10 @@ inline void check(const std::vector<Case>& cases) {
   }
 }
 
+inline const std::string kNoLabel =
+    " is not a label: visible ASCII without spaces and commas, at most 100 characters; braces only "
+    "in one {cpus} and one {memory}, apart, without a digit behind them";
+
 // Line 1; what a test is about begins at line 2.
 inline std::string with_profiles(const std::string& yaml) {
   return "profiles: [{name: p, labels: [x]}]\n" + yaml;

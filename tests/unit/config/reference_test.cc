@@ -49,7 +49,7 @@ core::Config parsed(const std::string& yaml) {
 TEST_CASE("the reference loads without a problem") {
   const core::Config config = parsed(reference());
   CHECK(config.github.scopes.size() == 2);
-  CHECK(config.profiles.size() == 2);
+  CHECK(config.profiles.size() == 3);
 }
 
 TEST_CASE("every key there is stands in the reference") {
@@ -66,6 +66,7 @@ TEST_CASE("what the reference says of a default is the default") {
   core::Config config = parsed(reference());
   config.github.token_file.clear();
   config.github.scopes.clear();
+  config.scheduling.weights.clear();
   config.profiles.resize(1);
   config.host.id = expected.host.id;
   CHECK(config == expected);
@@ -74,6 +75,14 @@ TEST_CASE("what the reference says of a default is the default") {
 TEST_CASE("rendering and reading again gives the same configuration") {
   const core::Config config = parsed(reference());
   CHECK(parsed(to_yaml(config)) == config);
+}
+
+TEST_CASE("the reference's pattern has the defaults it names") {
+  const core::Profile pattern = parsed(reference()).profiles.at(2);
+  const std::string least =
+      "profiles: [{name: sized, labels: [\"mvr-{cpus}cpu-{memory}gb\"], max_vcpus: 16, "
+      "max_memory: 64GiB}]\n";
+  CHECK(parsed(least).profiles.at(0) == pattern);
 }
 
 TEST_CASE("a configuration without scopes needs no token, rendered or not") {
@@ -88,8 +97,10 @@ TEST_CASE("rendering keeps values that have no short form") {
   config.github.extra_labels = {"a:b", "[x]", "~"};
   config.host.memory = Bytes{mib(70'000).value + 1};
   config.host.cpu_overcommit = 1.0 / 3;
-  config.profiles[0].job_timeout = std::chrono::milliseconds(90'061'001);
+  config.profiles[0].limits.job = std::chrono::milliseconds(90'061'001);
   config.profiles[0].size.memory = Bytes{gib(1).value + 4096};
+  config.profiles[0].priority = -100;
+  config.scheduling.weights = {{"a/b", 1000}, {"a/.github", 1}};
   config.profiles[0].kernel_args = "- 'quoted' {a: b} %x &c *d !e |";
   CHECK(parsed(to_yaml(config)) == config);
 }
