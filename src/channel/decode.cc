@@ -212,6 +212,11 @@ Result<Input> read_input(Reader& in) {
   return in.finish(std::move(message));
 }
 
+Result<Notice> read_notice(Reader& in) {
+  Notice message{in.shown("text", kMaxText)};
+  return in.finish(std::move(message));
+}
+
 Result<Hello> read_hello(Reader& in) {
   Hello message{in.shown("agent_version", kMaxName), in.shown("kernel", 2 * kMaxName),
                 in.integer<std::uint64_t>("boot_ms", 0, kMaxInteger)};
@@ -317,6 +322,7 @@ Result<ToAgent> decode_to_agent(std::string_view json_text) {
   if (type == "shutdown") return widen<ToAgent>(read_shutdown(in));
   if (type == "authorize_key") return widen<ToAgent>(read_authorize_key(in));
   if (type == "input") return widen<ToAgent>(read_input(in));
+  if (type == "notice") return widen<ToAgent>(read_notice(in));
   return unknown_type(type);
 }
 

@@ -49,6 +49,12 @@ json to_json(const Input& message) {
   return result;
 }
 
+json to_json(const Notice& message) {
+  json result = object("notice");
+  result["text"] = message.text;
+  return result;
+}
+
 json to_json(const Hello& message) {
   json result = object("hello");
   result["agent_version"] = message.agent_version;

@@ -51,7 +51,10 @@ struct Input {
   std::string data;
   bool end = false;
 };  // to the one-off command's stdin
-using ToAgent = std::variant<Configure, Sync, Shutdown, AuthorizeKey, Input>;
+struct Notice {
+  std::string text;
+};  // for whoever works in the guest: appended to /run/mvrunner/notices; printable
+using ToAgent = std::variant<Configure, Sync, Shutdown, AuthorizeKey, Input, Notice>;
 
 // ---- agent -> host -----------------------------------------------------------------------------
 

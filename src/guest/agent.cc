@@ -287,6 +287,12 @@ void Agent::handle(const channel::AuthorizeKey& message) {
   send(*answer);
 }
 
+void Agent::handle(const channel::Notice& message) {
+  // Best effort: the job that is told may also have filled the disk.
+  (void)append_file(std::string(kRunDirectory) + "/notices", message.text + "\n");
+  send(channel::Output{2, "mvrunner: " + message.text + "\n"});
+}
+
 void Agent::handle(const channel::Input& message) {
   if (!job_ || !is_command_) return;
   const auto added = job_->add_input(message.data, message.end);

@@ -49,6 +49,7 @@ class Agent {
   void handle(const channel::Shutdown& message);
   void handle(const channel::AuthorizeKey& message);
   void handle(const channel::Input& message);
+  void handle(const channel::Notice& message);
 
   Result<void> start(channel::Configure& message);
   void forward(int stream, std::string bytes);

@@ -49,6 +49,10 @@ Result<void> write_file(const std::string& path, std::string_view data, mode_t m
   return write_with_flags(path, data, O_TRUNC, mode);
 }
 
+Result<void> append_file(const std::string& path, std::string_view data, mode_t mode) {
+  return write_with_flags(path, data, O_APPEND, mode);
+}
+
 Result<void> replace_file(const std::string& path, std::string_view data, mode_t mode) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno(errno, "remove " + path);
   return write_with_flags(path, data, O_EXCL, mode);

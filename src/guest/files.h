@@ -15,6 +15,7 @@ namespace mvr::guest {
 Result<std::string> read_file(const std::string& path, std::size_t max = 1 << 20);
 // Creates or truncates. In /proc and /sys the data goes out in one write.
 Result<void> write_file(const std::string& path, std::string_view data, mode_t mode = 0644);
+Result<void> append_file(const std::string& path, std::string_view data, mode_t mode = 0644);
 // Replaces what is there, a symbolic link too, by a new file.
 Result<void> replace_file(const std::string& path, std::string_view data, mode_t mode = 0644);
 // With its parents; an existing directory is left as it is.

@@ -56,6 +56,13 @@ TEST_CASE("configure with a command survives a round trip") {
   CHECK(got.wall_ms == 1'795'000'000'123);
 }
 
+TEST_CASE("a notice survives a round trip, and is one printable line") {
+  CHECK(to_agent_and_back(Notice{"this job is ended in 6m"}).text == "this job is ended in 6m");
+  CHECK_FALSE(decode_to_agent(R"({"v":1,"type":"notice"})"));
+  CHECK_FALSE(decode_to_agent(R"({"v":1,"type":"notice","text":"a\nb"})"));
+  CHECK_FALSE(decode_to_agent(R"({"v":1,"type":"notice","text":"a","more":1})"));
+}
+
 TEST_CASE("configure with a JIT configuration survives a round trip") {
   Configure sent;
   sent.hostname = "vm";
