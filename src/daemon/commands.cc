@@ -55,18 +55,18 @@ core::DemandSeen Commands::demand(Instant now) const {
   core::DemandSeen seen;
   seen.scope = std::string(core::kCommandScope);
   seen.as_of = now;
-  std::map<std::string, core::Demand> by_profile;
+  std::map<std::string, std::vector<core::JobHint>> by_profile;
   for (const auto& [id, request] : requests_) {
     if (request.started) continue;
     core::JobHint job;
     job.id = id;
     job.name = request.argv.front();
     job.created = request.created;
-    core::Demand& demand = by_profile[request.profile];
-    demand.profile = request.profile;
-    demand.jobs.push_back(std::move(job));
+    by_profile[request.profile].push_back(std::move(job));
   }
-  for (auto& [profile, demand] : by_profile) seen.demands.push_back(std::move(demand));
+  for (auto& [profile, jobs] : by_profile) {
+    seen.demands.push_back(core::Demand{profile, std::move(jobs), {}});
+  }
   return seen;
 }
 

@@ -3,7 +3,13 @@
 //
 //   {"op":"ps"}                       -> the status (status.h)
 //   {"op":"ps","all":true}            -> the status with "finished": the latest ended VMs
-//   {"op":"drain","on":bool}          -> {"ok":true}
+//   {"op":"ps","about":X}             -> the status with "about": what a job or profile X is
+//   {"op":"drain","on":bool,"deadline_ms":N}
+//                                     -> {"ok":true,"deadline":ISO time}: without deadline_ms one
+//                                        given before stands; there may be none
+//   {"op":"reload"}                   -> {"ok":true,"problems":[T...],
+//                                        "changes":[{"key":K,"applied":bool,"text":T}...]};
+//                                        with problems nothing has changed
 //   {"op":"kill","vm":V}              -> {"ok":true,"vm":name}
 //   {"op":"authorize","vm":V,"public_key":K,"lifetime_s":N}
 //                                     -> {"ok":true,"vm":name,"user":U,"host_key":H,"port":N}

@@ -2,14 +2,20 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include <malloc.h>
 
 #include "base/overloaded.h"
 #include "base/text.h"
+#include "config/load.h"
 #include "core/names.h"
+#include "daemon/capacity.h"
+#include "daemon/fail_point.h"
 #include "daemon/journal.h"
+#include "daemon/post_mortem.h"
+#include "daemon/pressure.h"
 #include "daemon/survey_host.h"
 #include "github/sweep.h"
 #include "sys/files.h"
@@ -19,6 +25,8 @@ namespace mvr::daemon {
 namespace {
 
 constexpr Duration kHousekeeping{5'000};
+constexpr Duration kRunnersSwept{300'000};   // GitHub's list of our runners is looked at so often,
+constexpr Duration kRunnersWatched{45'000};  // and so often while one listens
 constexpr int kMaxTurns = 64;  // plans in one wake-up; more would mean that planning never settles
 
 std::uint64_t random_seed() {
@@ -49,17 +57,14 @@ Result<std::unique_ptr<Daemon>> Daemon::start(core::Config config, DaemonOptions
   TRY(daemon->open_github());
   TRY(daemon->take_over());
   TRY_ASSIGN(daemon->control_, Control::open(*daemon));
-  if (sys::exists(daemon->draining_mark())) daemon->post(core::DrainChanged{true});
+  fail_point("control socket open");
+  daemon->resume_draining();
   daemon->measure();
+  daemon->measure_pressure();
   daemon->check_images();
+  daemon->learn();
   daemon->warm_up();
-  Daemon* raw = daemon.get();
-  if (daemon->github_) {
-    daemon->sweep_ghosts();
-    daemon->discovery_ =
-        github::make_poll_discovery(*daemon->loop_, daemon->config_, *daemon->github_);
-    daemon->discovery_->start([raw](core::Event event) { raw->post(std::move(event)); });
-  }
+  daemon->discover();
   return daemon;
 }
 
@@ -71,16 +76,20 @@ Result<void> Daemon::open_host() {
                                 ": stop it, or set another state_dir");
   }
   TRY_ASSIGN(lock_, std::move(lock));
+  fail_point("locked");
   TRY_ASSIGN(loop_, sys::Loop::create());
-  TRY(loop_->on_signals({SIGTERM, SIGINT, SIGPIPE}, [this](int number) {
+  TRY(loop_->on_signals({SIGTERM, SIGINT, SIGPIPE, SIGHUP}, [this](int number) {
     if (number == SIGPIPE) return;
+    if (number == SIGHUP && !options_.exit_when_idle) return (void)reload();  // it logs
     log(Level::info, "stopping",
         {{"signal", std::to_string(number)},
          {"vms_left_running", std::to_string(world_.vms.size())}});
     stop_requested_ = true;
   }));
   TRY_ASSIGN(room_, MachineRoom::open(config_));
+  fail_point("cgroup of all made");
   TRY_ASSIGN(history_, history::History::open(config_.state_dir + "/history.sqlite"));
+  fail_point("history open");
   return {};
 }
 
@@ -95,6 +104,7 @@ Result<void> Daemon::open_github() {
 // by the same road as any other VM.
 Result<void> Daemon::take_over() {
   TRY_ASSIGN(const auto leftovers, survey_host(config_));
+  fail_point("surveyed");
   const Instant now = loop_->now();
   const core::SurveyPlan found = core::survey(leftovers, now);
   std::vector<core::Slot> slots;
@@ -102,6 +112,7 @@ Result<void> Daemon::take_over() {
   TRY_ASSIGN(Network network, Network::up(config_, slots));
   network_ = std::make_unique<Network>(std::move(network));
   TRY_ASSIGN(resolver_, Resolver::start(*loop_, config_));
+  fail_point("resolver started");
   performer_ = std::make_unique<Performer>(
       Performer::Parts{*loop_, config_, *room_, *network_, commands_, github_.get()}, make_hooks());
   for (const auto& leftover : leftovers) take_over_one(leftover, found);
@@ -113,10 +124,12 @@ void Daemon::take_over_one(const core::Leftover& leftover, const core::SurveyPla
   for (const auto& vm : found.adopt) {
     if (vm.slot == leftover.slot) record = vm;
   }
+  fail_point("before taking one over");
   const bool adopt = !record.name.empty();
   if (adopt) {
     auto adopted = performer_->adopt(*leftover.saved);
     if (adopted) {
+      fail_point("adopted", core::phase_name(record.phase));
       log(Level::info, "vm_adopted",
           {{"vm", record.name},
            {"phase", std::string(core::phase_name(record.phase))},
@@ -135,30 +148,117 @@ void Daemon::take_over_one(const core::Leftover& leftover, const core::SurveyPla
   post(core::Adopted{record});
 }
 
-// Runners of ours at GitHub that belong to no VM here: registered, then lost in a crash.
-void Daemon::sweep_ghosts() {
+// GitHub's list of our runners, every few minutes: those that belong to no VM here were lost in a
+// crash and are deleted; those of listening VMs show whether GitHub still knows them.
+void Daemon::look_at_runners() {
+  if (!github_ || loop_->now() < runners_due_) return;
+  bool listens = false;
+  for (const auto& [slot, vm] : world_.vms) {
+    listens = listens || vm.phase == core::Phase::listening;
+  }
+  runners_due_ = loop_->now() + (listens ? kRunnersWatched : kRunnersSwept);
+  for (const auto& scope : config_.github.scopes) sweep(scope);
+}
+
+// Discovery keeps a configuration of its own, so a changed one takes a new discovery: a listing
+// under way is dropped, and all scopes are looked at at once.
+void Daemon::discover() {
+  discovery_.reset();
+  if (!github_) return;
+  look_at_runners();
+  discovery_ = github::make_poll_discovery(*loop_, config_, *github_);
+  discovery_->start([this](core::Event event) { post(std::move(event)); });
+}
+
+Reloaded Daemon::reload() {
+  Reloaded reloaded;
+  if (options_.exit_when_idle) {
+    reloaded.problems = {"this daemon serves one `mvrunner run` only, and ends after it"};
+    return reloaded;
+  }
+  const auto facts = sys::host_facts();
+  config::Loaded loaded = config::load(options_.config_path, facts ? facts->hostname : "host");
+  for (const auto& problem : loaded.problems) reloaded.problems.push_back(problem.to_text());
+  if (reloaded.problems.empty()) {
+    if (auto done = try_reload(std::move(loaded.config), reloaded); !done) {
+      reloaded.problems.push_back(options_.config_path + ": " + done.error().what);
+    }
+  }
+  for (const auto& problem : reloaded.problems) {
+    log(Level::error, "reload_refused", {{"problem", problem}, {"effect", "nothing changed"}});
+  }
+  if (!reloaded.problems.empty()) return reloaded;
+  log(Level::info, "reloaded", {{"changes", std::to_string(reloaded.changes.size())}});
+  for (const auto& change : reloaded.changes) {
+    log(change.applied ? Level::info : Level::warn, "config_changed",
+        {{"key", change.key}, {"applied", change.applied ? "yes" : "needs a restart"}});
+  }
+  return reloaded;
+}
+
+// All that can fail comes before the first thing that changes. Between turns nothing points into
+// the configuration: it is replaced in place.
+Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
+  ReloadPlan plan = plan_reload(config_, config);
+  const bool has_scopes = !plan.config.github.scopes.empty();
+  Secret token;
+  std::unique_ptr<github::Client> client;
+  if (has_scopes && config.github.url == config_.github.url) {
+    TRY_ASSIGN(token, github::load_token(plan.config.github));
+    if (!github_) {
+      TRY_ASSIGN(client, github::Client::create(*loop_, plan.config.github, token.copy()));
+    }
+  }
+  if (plan.config.network.allow != config_.network.allow) {
+    std::vector<core::Slot> slots;
+    for (const auto& [slot, vm] : world_.vms) slots.push_back(slot);
+    TRY(network_->set_policy(plan.config, slots));
+  }
+  TRY(set_log_level(plan.config.log_level));
+  config_ = std::move(plan.config);
+  reloaded.changes = std::move(plan.changes);
+  // Without scopes the client stays: VMs of former ones have runners to delete.
+  if (client) {
+    github_ = std::move(client);
+    performer_->set_github(github_.get());
+  } else if (github_ && !token.empty() && github_->renew(config_.github, std::move(token))) {
+    reloaded.changes.push_back(Change{"the GitHub token", true});
+  }
+  runners_due_ = loop_->now();
+  discover();
+  measure();
+  check_images();
+  warm_up();
+  return {};
+}
+
+void Daemon::sweep(const core::Scope& scope) {
   const auto is_live = [this](const std::string& name) {
     for (const auto& [slot, vm] : world_.vms) {
       if (vm.in_flight.jit || (vm.runner && vm.runner->name == name)) return true;
     }
     return false;
   };
-  for (const auto& scope : config_.github.scopes) {
-    github::sweep_ghosts(
-        *github_, scope, config_.host.id, is_live,
-        [id = scope.id()](Result<github::SweepReport> done) {
-          if (!done)
-            return log(Level::warn, "ghost_sweep_failed",
-                       {{"scope", id}, {"error", done.error().what}});
-          for (const auto& runner : done->deleted) {
-            log(Level::info, "ghost_runner_deleted", {{"scope", id}, {"runner", runner.name}});
-          }
-          for (const auto& [runner, error] : done->failed) {
-            log(Level::warn, "ghost_runner_kept",
-                {{"scope", id}, {"runner", runner.name}, {"error", error.what}});
-          }
-        });
-  }
+  const auto done = [this, id = scope.id(),
+                     as_of = loop_->now()](Result<github::SweepReport> report) {
+    if (!report) {
+      return log(Level::warn, "ghost_sweep_failed",
+                 {{"scope", id}, {"error", report.error().what}});
+    }
+    for (const auto& runner : report->deleted) {
+      log(Level::info, "ghost_runner_deleted", {{"scope", id}, {"runner", runner.name}});
+    }
+    for (const auto& [runner, error] : report->failed) {
+      log(Level::warn, "ghost_runner_kept",
+          {{"scope", id}, {"runner", runner.name}, {"error", error.what}});
+    }
+    core::RunnersSeen seen{id, as_of, {}};
+    for (const auto& runner : report->live) {
+      seen.runners.push_back(core::RunnerSeen{runner.id, runner.busy});
+    }
+    post(std::move(seen));
+  };
+  github::sweep_ghosts(*github_, scope, config_.host.id, is_live, done);
 }
 
 VmHooks Daemon::make_hooks() {
@@ -177,7 +277,7 @@ VmHooks Daemon::make_hooks() {
     if (vm == world_.vms.end()) return;
     log(Level::warn, "agent_reports", {{"vm", vm->second.name}, {"text", what}});
     if (control_->key_refused(slot, what)) return;
-    post(core::AgentFailed{slot, what});
+    post(core::AgentFailed{slot, what, cause_of_failure(what)});
   };
   return hooks;
 }
@@ -195,15 +295,20 @@ Result<void> Daemon::run() {
     TRY(loop_->run_once());
     turn();
   }
-  if (world_.vms.empty()) leave_host();
+  // A record may only wait for GitHub's word; the next daemon's sweep sees to its runner.
+  const bool in_use =
+      std::ranges::any_of(world_.vms, [](const auto& vm) { return !vm.second.removed; });
+  if (!in_use) leave_host();
   return {};
 }
 
 // No VM needs what all share: the host is left as it was found.
 void Daemon::leave_host() {
   resolver_.reset();
+  fail_point("resolver ended");
   auto down = Network::down(config_);
   if (down && room_->cgroups()) down = room_->cgroups()->remove_self();
+  fail_point("host left");
   if (!down) log(Level::warn, "host_not_left_clean", {{"error", down.error().what}});
 }
 
@@ -245,7 +350,7 @@ void Daemon::fold(const core::Event& event) {
         {{"what", std::string(core::event_name(event))}, {"why", ignored}});
     return;
   }
-  if (std::holds_alternative<core::DrainChanged>(event)) keep_draining(world_.draining);
+  if (std::holds_alternative<core::DrainChanged>(event)) keep_draining();
   if (!before) return;
   const auto it = world_.vms.find(before->slot);
   const core::Vm& after = it == world_.vms.end() ? *before : it->second;
@@ -253,9 +358,19 @@ void Daemon::fold(const core::Event& event) {
   serve_command(event, *before, after);
   const bool removed = std::holds_alternative<core::Removed>(event);
   if (!removed) return;
-  if (auto recorded = history_->record(narrator_.finished(after)); !recorded) {
-    log(Level::warn, "history_not_written", {{"vm", after.name}, {"error", recorded.error().what}});
+  remember(narrator_.finished(after));
+}
+
+// What ended goes to history, and what history says about how long jobs take goes to the plan.
+void Daemon::remember(const history::FinishedJob& job) {
+  fail_point("before history");
+  if (auto recorded = history_->record(job); !recorded) {
+    log(Level::warn, "history_not_written", {{"vm", job.vm}, {"error", recorded.error().what}});
+    return;
   }
+  fail_point("history written");
+  if (job.job.empty()) return;
+  if (auto estimates = history_->estimates_of(job)) post(core::Learned{std::move(*estimates)});
 }
 
 // Tells the client of a one-off command what became of it.
@@ -279,48 +394,40 @@ void Daemon::serve_command(const core::Event& event, const core::Vm& before,
   commands_changed();
 }
 
-// Draining outlives the daemon: a host that is being emptied stays so over a restart.
-std::string Daemon::draining_mark() const { return config_.state_dir + "/draining"; }
-
-void Daemon::keep_draining(bool draining) {
-  auto kept = draining ? sys::write_file_atomic(draining_mark(), "", 0600)
-                       : sys::remove_file(draining_mark());
-  if (!kept) log(Level::error, "draining_not_saved", {{"error", kept.error().what}});
-  log(Level::info, draining ? "draining" : "drain_ended",
-      {{"vms", std::to_string(world_.vms.size())}});
+void Daemon::measure() {
+  std::vector<core::Slot> slots;
+  for (const auto& [slot, vm] : world_.vms) slots.push_back(slot);
+  const auto measures = measure_host(config_, slots);
+  if (!measures) return log(Level::warn, "host_not_measured", {{"error", measures.error().what}});
+  const core::Capacity capacity = capacity_of(config_.host, *measures);
+  if (capacity != world_.capacity) post(core::CapacityMeasured{capacity});
 }
 
-void Daemon::measure() {
-  auto facts = sys::host_facts();
-  auto disk = sys::disk_space(config_.state_dir);
-  if (!facts || !disk) {
-    log(Level::warn, "host_not_measured",
-        {{"error", facts ? disk.error().what : facts.error().what}});
-    return;
+void Daemon::learn() {
+  auto estimates = history_->estimates();
+  if (estimates) return post(core::Learned{std::move(*estimates)});
+  log(Level::warn, "no_run_times", {{"error", estimates.error().what}});
+}
+
+void Daemon::measure_pressure() {
+  const auto facts = pressure_facts(config_.state_dir);
+  if (!facts) return;  // measure() has said so
+  std::string why = pressure_of(*facts, config_.host, !world_.pressure.empty());
+  if (why.empty() != world_.pressure.empty()) {
+    log(Level::warn, why.empty() ? "pressure_over" : "pressure", {{"why", why}});
   }
-  Bytes scratch;
-  for (const auto& [slot, vm] : world_.vms) {
-    scratch += sys::allocated_size(core::slot_names(config_, slot).scratch);
-  }
-  core::Capacity capacity;
-  capacity.memory = config_.host.memory.value_or(facts->memory) - config_.host.reserve_memory;
-  const double cpus = static_cast<double>(config_.host.cpus.value_or(facts->cpus));
-  capacity.vcpus = static_cast<std::uint32_t>(cpus * config_.host.cpu_overcommit);
-  capacity.disk = std::min(config_.host.disk.value_or(disk->free + scratch), disk->free + scratch) -
-                  config_.host.reserve_disk;
-  capacity.vms = config_.host.max_vms;
-  if (capacity != world_.capacity) post(core::CapacityMeasured{capacity});
+  post(core::PressureChanged{std::move(why)});
 }
 
 void Daemon::check_images() {
   for (const auto& profile : config_.profiles) {
     const std::string why = room_->why_not(profile);
-    const auto known = world_.missing_images.find(profile.name);
-    const std::string before = known == world_.missing_images.end() ? "" : known->second;
-    if (why == before) continue;
-    if (!why.empty())
+    const auto missing = world_.missing_images.find(profile.name);
+    const std::string before = missing == world_.missing_images.end() ? "" : missing->second;
+    if (!why.empty() && why != before) {
       log(Level::warn, "profile_cannot_boot", {{"profile", profile.name}, {"why", why}});
-    post(core::ImageMissing{profile.name, why});
+    }
+    post(core::ProfileChecked{profile.name, why, why.empty() ? room_->origin(profile) : ""});
   }
 }
 
@@ -347,8 +454,10 @@ void Daemon::arm() {
   housekeeping_due_ = loop_->now() + kHousekeeping;
   housekeeping_ = loop_->call_at(housekeeping_due_, [this] {
     measure();
+    measure_pressure();
     check_images();
     performer_->bound_logs();
+    look_at_runners();
   });
 }
 

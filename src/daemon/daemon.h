@@ -20,6 +20,7 @@
 #include "daemon/narrator.h"
 #include "daemon/network.h"
 #include "daemon/perform.h"
+#include "daemon/reload.h"
 #include "daemon/resolver.h"
 #include "github/client.h"
 #include "github/discovery.h"
@@ -29,6 +30,7 @@
 namespace mvr::daemon {
 
 struct DaemonOptions {
+  std::string config_path;  // read again by reload()
   // End by itself once it was busy and is idle again: how `mvrunner run` works without a daemon.
   bool exit_when_idle = false;
 };
@@ -45,6 +47,10 @@ class Daemon {
   // Until SIGTERM or SIGINT. Running VMs go on; a later daemon adopts them. When none is left,
   // the network and the cgroup of all VMs go too.
   Result<void> run();
+
+  // Reads the configuration again; SIGHUP does the same. What is valid holds for new VMs and for
+  // GitHub from now on, see plan_reload(); with any problem, all stays as it was.
+  Reloaded reload();
 
   // What control requests need.
   [[nodiscard]] const core::Config& config() const { return config_; }
@@ -63,15 +69,22 @@ class Daemon {
   Result<void> open_host();
   Result<void> open_github();
   Result<void> take_over();
-  void sweep_ghosts();
+  Result<void> try_reload(core::Config config, Reloaded& reloaded);
+  void discover();
+  void look_at_runners();
+  void sweep(const core::Scope& scope);
   VmHooks make_hooks();
   void turn();
   void fold(const core::Event& event);
   void take_over_one(const core::Leftover& leftover, const core::SurveyPlan& found);
   void serve_command(const core::Event& event, const core::Vm& before, const core::Vm& after);
   [[nodiscard]] std::string draining_mark() const;
-  void keep_draining(bool draining);
+  void keep_draining();
+  void resume_draining();
   void measure();
+  void measure_pressure();
+  void learn();
+  void remember(const history::FinishedJob& job);
   void check_images();
   void warm_up();
   void arm();
@@ -98,6 +111,7 @@ class Daemon {
   sys::Timer wake_;
   sys::Timer housekeeping_;
   Instant housekeeping_due_{};
+  Instant runners_due_{};
   bool stop_requested_ = false;
   bool was_busy_ = false;
 };

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "daemon/fail_point.h"
 #include "sys/files.h"
 
 namespace mvr::daemon {
@@ -62,6 +63,7 @@ Result<void> keep_logs(const core::Config& config, const core::SlotNames& names,
     const std::string to = kept_log_path(config, vm, which);
     if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)
       return fail_errno(errno, "keep " + from);
+    fail_point("log kept", which);
   }
   return make_room(directory);
 }

@@ -63,6 +63,19 @@ std::string MachineRoom::why_not(const core::Profile& profile) const {
   return {};
 }
 
+std::string MachineRoom::origin(const core::Profile& profile) const {
+  std::string all = std::string(backend_->name()) + " " + backend_->version() + " " + MVR_VERSION;
+  if (const auto image = images_.find(profile.image)) all += "\n" + image->digest;
+  if (const auto kernel = kernels_.find(profile.kernel)) all += "\n" + kernel->digest;
+  if (!config_.runner.empty()) {
+    if (const auto runner = runners_.find(config_.runner)) all += "\n" + runner->digest;
+  }
+  const core::Resources& size = profile.size;
+  all += "\n" + std::to_string(size.memory.value) + " " + std::to_string(size.vcpus) + " " +
+         std::to_string(size.disk.value) + "\n" + profile.kernel_args;
+  return std::to_string(stable_hash(all));
+}
+
 Result<vmm::Accel> MachineRoom::accelerator(const image::Kernel& kernel,
                                             const std::string& initramfs) {
   if (config_.vmm.accel == core::Accel::kvm) return vmm::Accel::kvm;

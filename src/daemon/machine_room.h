@@ -44,6 +44,9 @@ class MachineRoom {
   [[nodiscard]] const std::optional<sys::CgroupRoot>& cgroups() const { return cgroups_; }
   // Why a VM of this profile cannot boot (image or kernel missing); empty: it can.
   [[nodiscard]] std::string why_not(const core::Profile& profile) const;
+  // All that makes a booted VM of this profile what it is, as one text to compare: image, kernel,
+  // runner release, and what the profile gives the VM. Call it when why_not() is empty.
+  [[nodiscard]] std::string origin(const core::Profile& profile) const;
   // The first use of a kernel makes its initramfs and probes the accelerator: that may take
   // seconds once per kernel and VMM version, and is done at start for configured profiles.
   Result<BootKernel> kernel(const std::string& name);

@@ -154,6 +154,9 @@ history::FinishedJob Narrator::finished(const core::Vm& vm) {
   job.profile = vm.profile;
   job.scope = vm.scope;
   job.job = vm.job;
+  job.repository = vm.repository;
+  job.workflow = vm.workflow;
+  job.queued = vm.queued;
   job.result = vm.result;
   job.cause = std::string(core::cause_name(vm.cause));
   job.cause_text = vm.cause_text;

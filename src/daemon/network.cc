@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/fail_point.h"
 #include "sys/net.h"
 #include "sys/nft.h"
 #include "sys/process.h"
@@ -48,9 +49,11 @@ Result<void> make_veth(const core::HostNames& names, const Fd& netns) {
                                            names.veth_guest + " netns " + names.netns + "\n"),
                 "make the veth pair " + names.veth_host));
   }
+  fail_point("veth made");
   TRY(disable_ipv6(nullptr, names.veth_host));
   TRY(sys::ip_batch(nullptr, "addr replace " + names.uplink_host.to_text() + "/30 dev " +
                                  names.veth_host + "\nlink set " + names.veth_host + " up\n"));
+  fail_point("veth up on the host");
   return sys::ip_batch(&netns, "addr replace " + names.uplink_guest.to_text() + "/30 dev " +
                                    names.veth_guest + "\nlink set " + names.veth_guest +
                                    " up\nroute replace default via " + names.uplink_host.to_text() +
@@ -132,27 +135,40 @@ Result<Network> Network::up(const core::Config& config, const std::vector<core::
   network.table_ = names.nft_table;
   TRY_ASSIGN(network.netns_,
              context(sys::open_netns(names.netns), "network namespace " + names.netns));
+  fail_point("namespace made");
   TRY(set_sysctls(network.netns_));
+  fail_point("sysctls set");
   // The policy stands before there is a way out.
   TRY(context(sys::nft_apply(&network.netns_, render_guest_table(config, slots)),
               "guest firewall"));
+  fail_point("guest firewall set");
   TRY(context(sys::nft_apply(nullptr, render_host_table(config)), "host firewall"));
+  fail_point("host firewall set");
   TRY(make_veth(names, network.netns_));
+  fail_point("network up");
   return network;
+}
+
+Result<void> Network::set_policy(const core::Config& config, const std::vector<core::Slot>& slots) {
+  return context(sys::nft_apply(&netns_, render_guest_table(config, slots)), "guest firewall");
 }
 
 Result<Fd> Network::attach(const core::SlotNames& names) {
   TRY_ASSIGN(Fd tap, sys::create_tap(netns_, names.tap, names.gateway.to_text(), kPrefix));
+  fail_point("tap made");
   TRY(context(
       sys::nft_apply(&netns_, "add element inet " + table_ + " vms { " + element(names) + " }\n"),
       "bind " + names.tap + " to " + names.guest.to_text()));
+  fail_point("tap bound");
   return tap;
 }
 
 Result<void> Network::detach(const core::SlotNames& names) {
   // Adding first makes the deletion of an absent element succeed, in the same transaction.
   const std::string one = " element inet " + table_ + " vms { " + element(names) + " }\n";
-  return sys::nft_apply(&netns_, "add" + one + "delete" + one);
+  TRY(sys::nft_apply(&netns_, "add" + one + "delete" + one));
+  fail_point("tap unbound");
+  return {};
 }
 
 Result<Fd> Network::connect(const core::SlotNames& names, unsigned port) const {
@@ -164,9 +180,13 @@ Result<void> Network::down(const core::Config& config) {
   if (sys::interface_exists(names.veth_host)) {
     TRY(sys::ip_batch(nullptr, "link del " + names.veth_host + "\n"));
   }
+  fail_point("veth removed");
   TRY(sys::nft_apply(nullptr, "add table inet " + names.nft_table + "\ndelete table inet " +
                                   names.nft_table + "\n"));
-  return sys::remove_netns(names.netns);
+  fail_point("host firewall removed");
+  TRY(sys::remove_netns(names.netns));
+  fail_point("namespace removed");
+  return {};
 }
 
 }  // namespace mvr::daemon

@@ -30,6 +30,9 @@ class Network {
   // Makes what is missing and replaces our two tables; `slots` are the VMs adopted at start.
   static Result<Network> up(const core::Config& config, const std::vector<core::Slot>& slots);
 
+  // Replaces the policy for the VMs in `slots` by that of `config`, at once; on Err the former
+  // stands. Connections that are open go on.
+  Result<void> set_policy(const core::Config& config, const std::vector<core::Slot>& slots);
   // The tap of a slot with its set element; the tap goes with the returned descriptor.
   Result<Fd> attach(const core::SlotNames& names);
   // Removes the set element; absent is ok.

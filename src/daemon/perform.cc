@@ -4,6 +4,8 @@
 #include "base/overloaded.h"
 #include "base/text.h"
 #include "core/backoff.h"
+#include "core/match.h"
+#include "daemon/fail_point.h"
 #include "daemon/journal.h"
 #include "daemon/kept_logs.h"
 #include "sys/files.h"
@@ -21,6 +23,19 @@ core::Vm durable(core::Vm vm) {
   vm.remove_failures = 0;
   vm.remove_retry_at = {};
   return vm;
+}
+
+// A scope that left the configuration while VMs of it live: enough of it to delete their runners.
+core::Scope former_scope(const std::string& id) {
+  core::Scope scope;
+  const auto slash = id.find('/');
+  scope.owner = id.substr(0, slash);
+  if (slash == std::string::npos) {
+    scope.kind = core::ScopeKind::organization;
+  } else {
+    scope.repository = id.substr(slash + 1);
+  }
+  return scope;
 }
 
 // GitHub's own pace for a failed call, never sooner than the client allows.
@@ -48,16 +63,19 @@ void Performer::perform(const core::Action& action, const core::World& world) {
         std::make_unique<LiveVm>(vm_context(), first->slot, first->vm, first->profile);
   }
   save(world);  // intent before effect: a crash in between finds it on disk
+  fail_point("before", core::action_name(action));
   std::visit(Overloaded{
                  [this](const core::Launch& a) { launch(a); },
                  [this](const core::RequestJit& a) { request_jit(a); },
                  [this](const core::Claim& a) { claim(a); },
+                 [this](const core::Warn& a) { warn(a); },
                  [this](const core::Stop& a) { stop(a); },
                  [this](const core::Kill& a) { kill(a); },
                  [this](const core::Remove& a) { remove(a); },
                  [this](const core::Deregister& a) { deregister(a); },
              },
              action);
+  fail_point("after", core::action_name(action));
 }
 
 void Performer::launch(const core::Launch& action) {
@@ -96,8 +114,9 @@ void Performer::request_jit(const core::RequestJit& action) {
   }
   const std::string name = vm->name();
   parts_.github->generate_jit(
-      *scope, action.runner, profile->labels,
+      *scope, action.runner, core::labels_of(parts_.config, vm->profile()),
       [this, slot, name, runner = action.runner](Result<github::JitConfig> made) {
+        fail_point("answer to request_jit");
         if (!made) {
           log(Level::warn, "jit_failed",
               {{"vm", name}, {"runner", runner}, {"error", made.error().what}});
@@ -119,9 +138,19 @@ void Performer::claim(const core::Claim& action) {
     return report(core::ClaimFailed{action.slot, Error{Errc::not_found, "no such VM"}});
   const CommandRequest* command = parts_.commands.find(action.slot);
   auto sent = vm->claim(command == nullptr ? std::vector<std::string>{} : command->argv);
+  fail_point("claim sent");
   // One-off commands have an empty standard input.
   if (sent && command != nullptr) sent = vm->send(channel::ToAgent{channel::Input{"", true}});
   if (!sent) report(core::ClaimFailed{action.slot, sent.error()});
+}
+
+void Performer::warn(const core::Warn& action) {
+  LiveVm* vm = find(action.slot);
+  if (vm == nullptr) return;
+  const std::string left = format_duration(action.left);
+  log(Level::warn, "job_near_its_limit", {{"vm", vm->name()}, {"left", left}});
+  // A guest that cannot be told is ended all the same.
+  (void)vm->send(channel::Notice{"this job is ended in " + left + ": it is near its time limit"});
 }
 
 void Performer::stop(const core::Stop& action) {
@@ -143,6 +172,7 @@ void Performer::remove(const core::Remove& action) {
       log(Level::warn, "logs_not_kept", {{"vm", vm->name()}, {"error", kept.error().what}});
     }
   }
+  fail_point("logs kept");
   vms_.erase(action.slot);  // closes pins, taps and sockets before the objects behind them go
   auto removed = remove_vm(parts_.config, parts_.room.cgroups(), parts_.network, action.slot);
   if (!removed) return report(core::RemoveFailed{action.slot, removed.error()});
@@ -151,11 +181,13 @@ void Performer::remove(const core::Remove& action) {
 }
 
 void Performer::deregister(const core::Deregister& action) {
-  const core::Scope* scope = parts_.config.scope(action.scope);
+  const core::Scope* configured = parts_.config.scope(action.scope);
+  const core::Scope scope = configured == nullptr ? former_scope(action.scope) : *configured;
   const core::Slot slot = action.slot;
-  if (scope == nullptr || parts_.github == nullptr) return report(core::Deregistered{slot});
+  if (parts_.github == nullptr) return report(core::Deregistered{slot});
   parts_.github->delete_runner(
-      *scope, action.runner.id, [this, slot, name = action.runner.name](Result<bool> done) {
+      scope, action.runner.id, [this, slot, name = action.runner.name](Result<bool> done) {
+        fail_point("answer to deregister");
         if (done) return report(core::Deregistered{slot});
         report(core::DeregisterFailed{slot, done.error(),
                                       retry_time(parts_.loop.now(), parts_.github, name)});

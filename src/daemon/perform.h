@@ -41,6 +41,9 @@ class Performer {
   // Writes spec.json of each record that changed since it was last written.
   void save(const core::World& world);
 
+  // For when the first scopes are configured while the daemon runs.
+  void set_github(github::Client* client) { parts_.github = client; }
+
   [[nodiscard]] LiveVm* find(core::Slot slot);
   void bound_logs() const;
 
@@ -48,6 +51,7 @@ class Performer {
   void launch(const core::Launch& action);
   void request_jit(const core::RequestJit& action);
   void claim(const core::Claim& action);
+  void warn(const core::Warn& action);
   void stop(const core::Stop& action);
   void kill(const core::Kill& action);
   void remove(const core::Remove& action);

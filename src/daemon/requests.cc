@@ -25,6 +25,8 @@ constexpr std::uint64_t kMaxKeyLifetime = 24 * 3600;
 constexpr std::uint64_t kSshPort = 22;
 constexpr std::uint64_t kMaxPort = 65535;
 constexpr std::size_t kMaxVmName = 63;
+constexpr std::uint64_t kNoDeadline = 0;
+constexpr std::uint64_t kMaxDeadline = 30ULL * 24 * 3600 * 1000;
 constexpr std::size_t kMaxFinished = 200;
 
 std::string text_field(const json& request, const char* name) {
@@ -63,6 +65,9 @@ void do_ps(Daemon& daemon, Control&, Session& session, const json& request) {
   json answer =
       status_json(daemon.config(), daemon.world(), daemon.last_plan(), now, sys::wall_now());
   answer["ok"] = true;
+  if (const std::string wanted = text_field(request, "about"); !wanted.empty()) {
+    answer["about"] = about_json(daemon.config(), daemon.world(), wanted, sys::wall_now());
+  }
   if (flag_field(request, "all")) {
     auto finished = daemon.history().recent(kMaxFinished);
     if (!finished) return session.send_error(finished.error());
@@ -78,8 +83,31 @@ void do_drain(Daemon& daemon, Control&, Session& session, const json& request) {
   if (on == request.end() || !on->is_boolean()) {
     return session.send_error(Error{Errc::invalid, "drain needs \"on\": true or false"});
   }
-  daemon.post(core::DrainChanged{on->get<bool>()});
-  session.send({{"ok", true}});
+  const auto limit = number_field(request, "deadline_ms", kNoDeadline, kMaxDeadline);
+  if (!limit) {
+    return session.send_error(Error{Errc::invalid, "drain: deadline_ms must be 1 to 30 days"});
+  }
+  core::DrainChanged drain{on->get<bool>(), std::nullopt};
+  // Asked again without one, as people do to wait for the end, the deadline that was given stands.
+  if (drain.draining) drain.deadline = daemon.world().drain_deadline;
+  if (*limit != kNoDeadline) drain.deadline = daemon.loop().now() + Duration{*limit};
+  daemon.post(drain);
+  json answer = {{"ok", true}};
+  if (drain.deadline) {
+    answer["deadline"] = format_iso8601(sys::wall_now() + (*drain.deadline - daemon.loop().now()));
+  }
+  session.send(answer);
+  session.end();
+}
+
+void do_reload(Daemon& daemon, Control&, Session& session, const json&) {
+  const Reloaded reloaded = daemon.reload();
+  json changes = json::array();
+  for (const auto& change : reloaded.changes) {
+    changes.push_back(
+        {{"key", change.key}, {"applied", change.applied}, {"text", change_text(change)}});
+  }
+  session.send({{"ok", true}, {"changes", changes}, {"problems", reloaded.problems}});
   session.end();
 }
 
@@ -211,7 +239,7 @@ constexpr std::array kOperations = {
     Operation{"ps", do_ps},           Operation{"drain", do_drain},
     Operation{"kill", do_kill},       Operation{"authorize", do_authorize},
     Operation{"connect", do_connect}, Operation{"log", do_log},
-    Operation{"run", do_run},
+    Operation{"run", do_run},         Operation{"reload", do_reload},
 };
 
 }  // namespace

@@ -54,6 +54,14 @@ std::string encode_spec(const core::SavedVm& saved) {
       {"memory", vm.size.memory.value},
       {"vcpus", vm.size.vcpus},
       {"disk", vm.size.disk.value},
+      {"boot_limit_ms", vm.limits.boot.count()},
+      {"listen_limit_ms", vm.limits.listen.count()},
+      {"job_limit_ms", vm.limits.job.count()},
+      {"origin", vm.origin},
+      {"repository", vm.repository},
+      {"workflow", vm.workflow},
+      {"warned", vm.warned},
+      {"expected_ms", vm.expected.count()},
       {"phase", core::phase_name(vm.phase)},
       {"since_ms", to_ms(vm.since)},
       {"created_ms", to_ms(vm.created)},
@@ -65,6 +73,7 @@ std::string encode_spec(const core::SavedVm& saved) {
       {"runner_name", vm.runner ? vm.runner->name : std::string()},
   };
   if (vm.exit_code) out["exit_code"] = *vm.exit_code;
+  if (vm.queued) out["queued_ms"] = vm.queued->time_since_epoch().count();
   return out.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -87,6 +96,14 @@ Result<core::SavedVm> decode_spec(std::string_view text) {
   vm.size =
       core::Resources{Bytes{read.get<std::uint64_t>("memory")}, read.get<std::uint32_t>("vcpus"),
                       Bytes{read.get<std::uint64_t>("disk")}};
+  vm.limits = core::Limits{Duration{read.get<std::int64_t>("boot_limit_ms")},
+                           Duration{read.get<std::int64_t>("listen_limit_ms")},
+                           Duration{read.get<std::int64_t>("job_limit_ms")}};
+  vm.origin = read.get<std::string>("origin");
+  vm.repository = read.get<std::string>("repository");
+  vm.workflow = read.get<std::string>("workflow");
+  vm.warned = read.get<bool>("warned");
+  vm.expected = Duration{read.get<std::int64_t>("expected_ms")};
   const auto phase = core::parse_phase(read.get<std::string>("phase"));
   const auto cause = core::parse_cause(read.get<std::string>("cause"));
   if (!phase || !cause) return fail(Errc::protocol, "spec.json: unknown phase or cause");
@@ -98,6 +115,9 @@ Result<core::SavedVm> decode_spec(std::string_view text) {
   vm.result = read.get<std::string>("result");
   vm.cause_text = read.get<std::string>("cause_text");
   if (object.contains("exit_code")) vm.exit_code = read.get<int>("exit_code");
+  if (object.contains("queued_ms")) {
+    vm.queued = WallTime{Duration{read.get<std::int64_t>("queued_ms")}};
+  }
   core::Runner runner{read.get<std::int64_t>("runner_id"), read.get<std::string>("runner_name")};
   if (!runner.name.empty()) vm.runner = std::move(runner);
   if (!read.missing().empty()) {

@@ -10,7 +10,9 @@
 
 namespace mvr::daemon {
 
-inline constexpr int kSpecVersion = 1;
+// Raised when a reader of the older form could not make sense of the new one. From the first
+// release on, older versions stay readable: an upgrade must not lose VMs.
+inline constexpr int kSpecVersion = 2;
 
 std::string encode_spec(const core::SavedVm& saved);
 // Strict: another version, an unknown phase or a missing field is an Err.

@@ -10,6 +10,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t kMostJobs = 20;  // of one name
+
 std::string wall_text(Instant time, Instant now, WallTime wall) {
   return format_iso8601(wall - (now - time));
 }
@@ -21,18 +23,26 @@ json capacity_json(const core::Capacity& capacity) {
           {"vms", capacity.vms}};
 }
 
+json job_json(const core::JobHint& job, WallTime wall) {
+  return {{"id", job.id},
+          {"job", job.name},
+          {"repository", job.repository},
+          {"created", format_iso8601(job.created)},
+          {"age_ms", (wall - job.created).count()}};
+}
+
 json wait_json(const core::Wait& wait, Instant now, WallTime wall) {
   json out = {{"scope", wait.scope},
               {"profile", wait.profile},
               {"jobs", wait.jobs},
               {"reason", core::reason_name(wait.reason)},
-              {"text", core::reason_text(wait.reason, now)}};
-  if (wait.oldest) {
-    out["oldest"] = {{"job", wait.oldest->name},
-                     {"repository", wait.oldest->repository},
-                     {"created", format_iso8601(wait.oldest->created)},
-                     {"age_ms", (wall - wait.oldest->created).count()}};
+              {"text", core::reason_text(wait.reason, now)},
+              {"advice", core::reason_advice(wait.reason)}};
+  if (wait.next) out["next"] = wall_text(*wait.next, now, wall);
+  if (const auto* unmatched = std::get_if<core::NoProfile>(&wait.reason)) {
+    out["labels"] = unmatched->labels;
   }
+  if (wait.oldest) out["oldest"] = job_json(*wait.oldest, wall);
   return out;
 }
 
@@ -46,6 +56,28 @@ json scope_json(const std::string& id, const core::ScopeState& state, Instant no
 
 }  // namespace
 
+json about_json(const core::Config& config, const core::World& world, const std::string& wanted,
+                WallTime wall) {
+  json jobs = json::array();
+  const auto add = [&](const std::string& scope, const std::string& profile,
+                       const core::JobHint& job) {
+    if (jobs.size() >= kMostJobs) return;
+    if (job.name != wanted && std::to_string(job.id) != wanted) return;
+    json row = job_json(job, wall);
+    row["scope"] = scope;
+    row["profile"] = profile;
+    row["labels"] = job.labels;
+    jobs.push_back(std::move(row));
+  };
+  for (const auto& [scope, state] : world.scopes) {
+    for (const auto& demand : state.demands) {
+      for (const auto& job : demand.jobs) add(scope, demand.profile, job);
+    }
+    for (const auto& job : state.unmatched) add(scope, "", job);
+  }
+  return {{"profile", config.profile(wanted) != nullptr}, {"jobs", jobs}};
+}
+
 json vm_json(const core::Config& config, const core::Vm& vm, Instant now, WallTime wall) {
   json out = {{"vm", vm.name},
               {"slot", vm.slot},
@@ -58,6 +90,7 @@ json vm_json(const core::Config& config, const core::Vm& vm, Instant now, WallTi
               {"job", vm.job},
               {"result", vm.result},
               {"runner", vm.runner ? vm.runner->name : ""},
+              {"repository", vm.repository},
               {"memory", vm.size.memory.value},
               {"vcpus", vm.size.vcpus},
               {"disk", vm.size.disk.value},
@@ -78,14 +111,19 @@ json status_json(const core::Config& config, const core::World& world, const cor
   for (const auto& wait : plan.waits) waits.push_back(wait_json(wait, now, wall));
   json scopes = json::array();
   for (const auto& [id, state] : world.scopes) {
-    if (id != core::kCommandScope) scopes.push_back(scope_json(id, state, now, wall));
+    // Of one that left the configuration, VMs may be left, but no listing comes any more.
+    const bool is_known = config.scope(id) != nullptr;
+    if (is_known) scopes.push_back(scope_json(id, state, now, wall));
   }
-  return {{"vms", vms},
-          {"waits", waits},
-          {"scopes", scopes},
-          {"capacity", capacity_json(world.capacity)},
-          {"used", capacity_json(core::used(world))},
-          {"draining", world.draining}};
+  json out = {{"vms", vms},
+              {"waits", waits},
+              {"scopes", scopes},
+              {"capacity", capacity_json(world.capacity)},
+              {"used", capacity_json(core::used(world))},
+              {"draining", world.draining},
+              {"pressure", world.pressure}};
+  if (world.drain_deadline) out["drain_deadline"] = wall_text(*world.drain_deadline, now, wall);
+  return out;
 }
 
 json finished_json(const history::FinishedJob& job) {
@@ -96,6 +134,8 @@ json finished_json(const history::FinishedJob& job) {
               {"profile", job.profile},
               {"scope", job.scope},
               {"job", job.job},
+              {"repository", job.repository},
+              {"workflow", job.workflow},
               {"result", job.result},
               {"cause", job.cause},
               {"cause_text", job.cause_text},

@@ -1,6 +1,8 @@
 // The state of the daemon as JSON, the one source of `ps`, `explain` and every other listing.
 #pragma once
 
+#include <string>
+
 #include <nlohmann/json_fwd.hpp>
 
 #include "core/config.h"
@@ -10,10 +12,15 @@
 
 namespace mvr::daemon {
 
-// {"vms":[...], "waits":[...], "capacity":{...}, "used":{...}, "draining":bool, "scopes":[...]}.
+// {"vms":[...], "waits":[...], "capacity":{...}, "used":{...}, "draining":bool, "scopes":[...],
+// "pressure":T}, and "drain_deadline" if there is one.
 // Times are ISO 8601, durations milliseconds, sizes bytes.
 nlohmann::json status_json(const core::Config& config, const core::World& world,
                            const core::Plan& plan, Instant now, WallTime wall);
+// What the listings hold of `wanted`: {"profile":bool, "jobs":[...]}, whether a profile is called
+// so, and the queued jobs with this id or display name, the first of them.
+nlohmann::json about_json(const core::Config& config, const core::World& world,
+                          const std::string& wanted, WallTime wall);
 nlohmann::json vm_json(const core::Config& config, const core::Vm& vm, Instant now, WallTime wall);
 nlohmann::json finished_json(const history::FinishedJob& job);
 

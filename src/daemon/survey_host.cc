@@ -40,6 +40,7 @@ Result<std::vector<core::Leftover>> survey_host(const core::Config& config) {
   for (const auto& entry : entries) {
     auto slot = parse_u64(entry);
     if (!slot || *slot >= core::slots_in(subnet)) continue;
+    if (entry != std::to_string(*slot)) continue;  // "007" is not ours, nor is it slot 7
     leftovers.push_back(look_at(config, static_cast<core::Slot>(*slot), boot));
   }
   return leftovers;

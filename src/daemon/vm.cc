@@ -10,8 +10,11 @@
 
 #include "base/overloaded.h"
 #include "base/text.h"
+#include "daemon/fail_point.h"
 #include "daemon/journal.h"
+#include "daemon/post_mortem.h"
 #include "daemon/spec_file.h"
+#include "daemon/stray_vmm.h"
 #include "sys/files.h"
 
 namespace mvr::daemon {
@@ -53,9 +56,12 @@ Result<void> LiveVm::prepare_files(const core::Launch& launch) {
   // 0711: the VMM's user passes through, only root lists.
   if (::chmod(names_.directory.c_str(), 0711) != 0)
     return fail_errno(errno, "chmod " + names_.directory);
+  fail_point("before scratch");
   TRY_ASSIGN(const std::string blank, context_.room.scratch_template(launch.size.disk));
   TRY(sys::copy_sparse(blank, names_.scratch, 0600));
+  fail_point("scratch copied");
   TRY(sys::change_owner(names_.scratch, names_.uid, names_.uid));
+  fail_point("scratch given to the VM");
   agent_log_ =
       Fd(::open(agent_log_path(names_).c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
   if (!agent_log_) return fail_errno(errno, "create " + agent_log_path(names_));
@@ -67,8 +73,10 @@ Result<void> LiveVm::launch(const core::Launch& launch) {
   if (profile == nullptr)
     return fail(Errc::not_found, "profile '" + launch.profile + "' is not configured");
   TRY(context(prepare_files(launch), "prepare disks"));
+  fail_point("files prepared");
   if (context_.room.cgroups()) {
     TRY_ASSIGN(cgroup_, context_.room.cgroups()->create(names_.cgroup));
+    fail_point("cgroup made");
   }
   return start_machine(launch, *profile);
 }
@@ -86,6 +94,7 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
         launch.size.memory + context_.room.backend().overhead(parts.kernel.accel),
         launch.size.vcpus * 100, kPidLimit};
     TRY(context(cgroup_.set_limits(limits), "limits of " + names_.cgroup));
+    fail_point("cgroup limited");
   }
   TRY_ASSIGN(const Fd tap, context_.network.attach(names_));
 
@@ -111,12 +120,15 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   spec.accel = parts.kernel.accel;
   spec.keep_open = {image_pin_.get()};
   if (tools_pin_) spec.keep_open.push_back(tools_pin_.get());
+  fail_point("before spawn");
   TRY_ASSIGN(process_, context_.room.backend().launch(spec));
+  fail_point("spawned");
   return watch_process();
 }
 
 Result<void> LiveVm::adopt(const core::SavedVm& saved) {
   TRY_ASSIGN(process_, sys::Process::adopt(saved.pid, saved.start_time));
+  is_adopted_ = true;
   if (const core::Profile* profile = context_.config.profile(profile_); profile != nullptr) {
     // The files may be gone from the store; the VMM has them open, and the pins it inherited.
     if (auto parts = context_.room.parts(*profile)) {
@@ -167,8 +179,12 @@ Result<void> LiveVm::save(const core::Vm& record) const {
     saved.pid = process_.pid();
     saved.start_time = process_.start_time();
   }
+  fail_point("before spec.json", core::phase_name(record.phase));
   TRY(sys::make_directories(names_.directory, 0711));
-  return sys::replace_file(names_.spec, encode_spec(saved), 0600);
+  fail_point("directory of spec.json", core::phase_name(record.phase));
+  TRY(sys::replace_file(names_.spec, encode_spec(saved), 0600));
+  fail_point("spec.json written", core::phase_name(record.phase));
+  return {};
 }
 
 Result<void> LiveVm::claim(const std::vector<std::string>& command) {
@@ -194,13 +210,15 @@ Result<void> LiveVm::send(const channel::ToAgent& message) {
 
 Result<void> LiveVm::stop(Duration grace) {
   if (!process_) return {};
-  if (!greeted_) return kill();  // nobody in there to ask
+  // Nobody in there to ask. In an adopted VM somebody may be, and may be running a job.
+  if (!greeted_ && !is_adopted_) return kill();
   return send(channel::ToAgent{channel::Shutdown{static_cast<std::uint32_t>(grace.count())}});
 }
 
 Result<void> LiveVm::kill() {
   if (!process_) return {};
   TRY(process_.signal(SIGKILL));
+  fail_point("VMM killed");
   if (cgroup_) return cgroup_.kill();
   return {};
 }
@@ -208,16 +226,19 @@ Result<void> LiveVm::kill() {
 void LiveVm::on_exit() {
   process_watch_ = {};
   auto exit = process_.reap();
-  std::string text = monitor_ ? monitor_->end_reason() : "";
-  if (text.empty() && exit && *exit) text = (*exit)->to_text();
-  context_.hooks.report(core::VmExited{slot_, text});
+  const std::string reason = monitor_ ? monitor_->end_reason() : "";
+  const std::string how = exit && *exit ? (*exit)->to_text() : "";
+  Death death = post_mortem(reason, how, console_tail(names_.console));
+  context_.hooks.report(core::VmExited{slot_, std::move(death.text), death.cause});
 }
 
 void LiveVm::on_message(const channel::FromAgent& message) {
   std::visit(
       Overloaded{
           [this](const channel::Hello&) {
-            if (!std::exchange(greeted_, true)) context_.hooks.report(core::AgentReady{slot_});
+            if (!std::exchange(greeted_, true) && !is_adopted_) {
+              context_.hooks.report(core::AgentReady{slot_});
+            }
           },
           [this](const channel::State& state) { on_state(state); },
           [this](const channel::Output& output) { on_output(output); },
@@ -236,6 +257,11 @@ void LiveVm::on_state(const channel::State& state) {
   const auto reached = [&](RunnerState wanted) {
     return state.runner == wanted && last_.runner != wanted;
   };
+  // After a restart hello says only that the guest is up. The state behind it says whether it is
+  // still to be claimed, or has been, and may have a job by now.
+  if (greeted_ && std::exchange(is_adopted_, false) && state.runner == RunnerState::idle) {
+    report(core::AgentReady{slot_});
+  }
   if (reached(RunnerState::listening)) report(core::RunnerListening{slot_});
   const bool job_known = state.job != last_.job && !state.job.empty();
   if (reached(RunnerState::running) || job_known)
@@ -263,25 +289,6 @@ void LiveVm::bound_logs() const {
   if (cut && *cut) log(Level::warn, "console_truncated", {{"vm", name_}});
 }
 
-Result<bool> kill_by_directory(const std::string& directory) {
-  bool found = false;
-  TRY_ASSIGN(const auto entries, sys::list_directory("/proc"));
-  for (const auto& entry : entries) {
-    auto pid = parse_u64(entry);
-    if (!pid) continue;
-    auto arguments = sys::read_file("/proc/" + entry + "/cmdline", 1U << 18U);
-    // Only a VMM of ours: its monitor socket lies in the directory.
-    if (!arguments || arguments->find(directory + "/monitor.sock") == std::string::npos) continue;
-    auto started = sys::process_start_time(static_cast<pid_t>(*pid));
-    if (!started) continue;
-    if (auto process = sys::Process::adopt(static_cast<pid_t>(*pid), *started)) {
-      TRY(process->signal(SIGKILL));
-      found = true;
-    }
-  }
-  return found;
-}
-
 Result<void> remove_vm(const core::Config& config, const std::optional<sys::CgroupRoot>& cgroups,
                        Network& network, core::Slot slot) {
   const core::SlotNames names = core::slot_names(config, slot);
@@ -289,15 +296,19 @@ Result<void> remove_vm(const core::Config& config, const std::optional<sys::Cgro
   const auto attempt = [&first](Result<void> step) {
     if (!step && first) first = std::move(step);
   };
-  if (auto killed = kill_by_directory(names.directory); killed && *killed) {
+  if (auto killed = kill_stray_vmm(names); killed && *killed) {
     attempt(fail(Errc::busy, "the VMM of slot " + std::to_string(slot) + " is still ending"));
   }
+  fail_point("no VMM in the way");
   if (cgroups) {
     if (auto group = cgroups->create(names.cgroup)) attempt(group->kill());
+    fail_point("cgroup killed");
     attempt(cgroups->remove(names.cgroup));
+    fail_point("cgroup removed");
   }
   attempt(network.detach(names));
   if (first) attempt(sys::remove_tree(names.directory));
+  fail_point("directory removed");
   return first;
 }
 

@@ -103,6 +103,7 @@ class LiveVm {
   std::unique_ptr<AgentLink> link_;
   Secret jit_;
   bool greeted_ = false;
+  bool is_adopted_ = false;  // and what its agent is at is not known yet
   bool accelerated_ = false;
   channel::State last_;
 };
@@ -112,9 +113,5 @@ class LiveVm {
 // process is still going away: call again.
 Result<void> remove_vm(const core::Config& config, const std::optional<sys::CgroupRoot>& cgroups,
                        Network& network, core::Slot slot);
-
-// Sends SIGKILL to every process whose command line names this VM's directory: the last resort for
-// a VMM that was started but whose pid was not recorded before a crash.
-Result<bool> kill_by_directory(const std::string& directory);
 
 }  // namespace mvr::daemon

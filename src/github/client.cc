@@ -44,6 +44,10 @@ Result<JitConfig> jit_of(ApiReply& reply, const std::string& name) {
   return config;
 }
 
+std::string token_file_of(const core::GithubSettings& settings) {
+  return settings.token_file.empty() ? settings.token_env_file : settings.token_file;
+}
+
 }  // namespace
 
 struct Client::State {
@@ -51,7 +55,7 @@ struct Client::State {
         std::unique_ptr<Transport> the_transport)
       : loop(the_loop),
         base(std::move(the_base)),
-        token_file(settings.token_file.empty() ? settings.token_env_file : settings.token_file),
+        token_file(token_file_of(settings)),
         extra_labels(settings.extra_labels),
         transport(std::move(the_transport)),
         fetcher(*transport),
@@ -130,6 +134,13 @@ Result<std::unique_ptr<Client>> Client::create(sys::Loop& loop,
   std::unique_ptr<Client> made(new Client());
   made->state_ = std::make_unique<State>(loop, std::move(base), settings, std::move(transport));
   return made;
+}
+
+bool Client::renew(const core::GithubSettings& settings, Secret token) {
+  state_->token_file = token_file_of(settings);
+  state_->lister.set_token_file(state_->token_file);
+  state_->extra_labels = settings.extra_labels;
+  return state_->transport->set_token(std::move(token));
 }
 
 void Client::generate_jit(const core::Scope& scope, const std::string& runner_name,

@@ -71,6 +71,10 @@ class Client {
                                                 const core::GithubSettings& settings, Secret token,
                                                 Tuning tuning = {});
   ~Client();
+  // From now on with this token and these labels; settings.url must be that of create(). Requests
+  // under way and those queued go on. True when the token is another one: then what GitHub said
+  // about the pace of the former is forgotten.
+  bool renew(const core::GithubSettings& settings, Secret token);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 

@@ -37,6 +37,8 @@ class Lister {
         base_(std::move(base)),
         token_file_(std::move(token_file)) {}
 
+  // Where the token stands, for messages.
+  void set_token_file(std::string token_file) { token_file_ = std::move(token_file); }
   // Calls back once, from the loop.
   void list(const core::Scope& scope, Done done);
 

@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "core/backoff.h"
-#include "core/plan.h"
+#include "core/match.h"
 #include "github/discovery.h"
 
 namespace mvr::github {
@@ -130,14 +130,12 @@ core::DemandSeen demand_of(const core::Config& config, const core::Scope& scope,
   seen.as_of = listing.as_of;
   std::map<std::string, std::vector<core::JobHint>> by_profile;
   for (core::JobHint& job : listing.jobs) {
-    const core::Profile* profile = core::match_profile(config, job.labels);
-    auto& jobs = profile == nullptr ? seen.unmatched : by_profile[profile->name];
+    const auto profile = core::match_profile(config, job.labels);
+    auto& jobs = profile ? by_profile[*profile] : seen.unmatched;
     jobs.push_back(std::move(job));
   }
-  for (const core::Profile& profile : config.profiles) {
-    const auto jobs = by_profile.find(profile.name);
-    if (jobs == by_profile.end()) continue;
-    seen.demands.push_back(core::Demand{profile.name, std::move(jobs->second), {}});
+  for (auto& [profile, jobs] : by_profile) {
+    seen.demands.push_back(core::Demand{profile, std::move(jobs), {}});
   }
   return seen;
 }

@@ -29,6 +29,7 @@ void choose(Sweep& sweep, std::vector<RunnerRecord> records) {
     const bool is_ours = core::is_our_runner(sweep.host_id, record.name);
     if (!is_ours || sweep.is_live(record.name)) {
       ++sweep.report.kept;
+      if (is_ours) sweep.report.live.push_back(std::move(record));
     } else if (record.busy) {
       sweep.report.busy.push_back(std::move(record));
     } else {

@@ -19,7 +19,8 @@ struct SweepReport {
   std::vector<RunnerRecord> deleted;
   std::vector<RunnerRecord> busy;  // run a job, as GitHub sees it: left for a later sweep
   std::vector<std::pair<RunnerRecord, Error>> failed;
-  std::size_t kept = 0;  // ours and alive, or not ours
+  std::vector<RunnerRecord> live;  // ours, of a VM, as they were listed
+  std::size_t kept = 0;            // ours and alive, or not ours
 };
 
 // True for a runner name that is in use: of a VM's runner, or of a registration under way. Asked

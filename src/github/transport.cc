@@ -286,6 +286,17 @@ void Transport::send(ApiRequest request, Done done) {
   state_->wake(state_->loop.now());
 }
 
+// Limits are per token: those of the former say nothing about this one.
+bool Transport::set_token(Secret token) {
+  if (token.expose() == state_->token.expose()) return false;
+  state_->token = std::move(token);
+  state_->not_before = {};
+  state_->limits_in_a_row = 0;
+  state_->stretch = 1;
+  state_->wake(state_->loop.now());
+  return true;
+}
+
 Instant Transport::not_before() const { return state_->not_before; }
 unsigned Transport::stretch() const { return state_->stretch; }
 

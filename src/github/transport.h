@@ -50,6 +50,8 @@ class Transport {
   // again on 5xx, time-outs and network errors; other methods never, since a lost answer does not
   // say whether the request was carried out.
   void send(ApiRequest request, Done done);
+  // For requests that leave from now on. False, and nothing changes, when it is the same.
+  bool set_token(Secret token);
   [[nodiscard]] Instant not_before() const;
   // See stretch_for(); from the last answer that told.
   [[nodiscard]] unsigned stretch() const;

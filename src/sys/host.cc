@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <memory>
 #include <optional>
 
@@ -17,17 +18,16 @@ namespace {
 
 std::string_view first_line(std::string_view text) { return text.substr(0, text.find('\n')); }
 
-Result<Bytes> total_memory() {
+Result<Bytes> meminfo(std::string_view name) {
   TRY_ASSIGN(const std::string text, read_file("/proc/meminfo"));
   for (const std::string_view line : split(text, '\n')) {
-    constexpr std::string_view kName = "MemTotal:";
-    if (line.substr(0, kName.size()) != kName) continue;
-    std::string_view value = line.substr(kName.size());
+    if (line.substr(0, name.size()) != name) continue;
+    std::string_view value = line.substr(name.size());
     value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
     TRY_ASSIGN(const std::uint64_t kilobytes, parse_u64(value.substr(0, value.find(' '))));
     return kib(kilobytes);
   }
-  return fail(Errc::protocol, "/proc/meminfo has no MemTotal");
+  return fail(Errc::protocol, "/proc/meminfo has no " + std::string(name));
 }
 
 // "max" and what cannot be read limit nothing.
@@ -108,9 +108,25 @@ Result<std::uint64_t> usable_cpus() {
 
 }  // namespace
 
+Result<Bytes> available_memory() { return meminfo("MemAvailable:"); }
+
+double parse_memory_stall(std::string_view text) {
+  const std::size_t full = text.find("full avg10=");
+  if (full == std::string_view::npos) return 0;
+  const std::string_view number = text.substr(full + std::string_view("full avg10=").size());
+  double value = 0;
+  (void)std::from_chars(number.data(), number.data() + number.size(), value);
+  return value >= 0 && value <= 100 ? value : 0;
+}
+
+double memory_stall() {
+  const auto text = read_file("/proc/pressure/memory", 4096);
+  return text ? parse_memory_stall(*text) : 0;
+}
+
 Result<HostFacts> host_facts() {
   HostFacts facts;
-  TRY_ASSIGN(const Bytes memory, total_memory());
+  TRY_ASSIGN(const Bytes memory, meminfo("MemTotal:"));
   facts.memory = Bytes{memory_limit(memory.value)};
   TRY_ASSIGN(const std::uint64_t cpus, usable_cpus());
   facts.cpus = static_cast<std::uint32_t>(cpu_limit(cpus));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/units.h"
@@ -17,5 +18,12 @@ struct HostFacts {
   std::string machine;  // "x86_64", "aarch64"
 };
 Result<HostFacts> host_facts();
+
+Result<Bytes> available_memory();  // MemAvailable of /proc/meminfo
+// "full avg10" of /proc/pressure/memory (kernel documentation, accounting/psi): the share of the
+// last 10 s, in %, in which no task could run for want of memory. 0 where the kernel has no PSI.
+double memory_stall();
+// The same out of the file's text.
+double parse_memory_stall(std::string_view text);
 
 }  // namespace mvr::sys

@@ -16,6 +16,13 @@ core::SavedVm sample() {
   saved.vm.profile = "small";
   saved.vm.scope = "acme/app";
   saved.vm.size = core::Resources{gib(4), 2, gib(20)};
+  saved.vm.limits = core::Limits{Duration{60'000}, Duration{300'000}, Duration{3'600'000}};
+  saved.vm.origin = "1234";
+  saved.vm.repository = "acme/app";
+  saved.vm.workflow = "ci";
+  saved.vm.queued = WallTime{Duration{1'700'000'000'123}};
+  saved.vm.warned = true;
+  saved.vm.expected = Duration{90'000};
   saved.vm.phase = core::Phase::running;
   saved.vm.since = Instant{Duration{5000}};
   saved.vm.created = Instant{Duration{1000}};
@@ -59,7 +66,7 @@ TEST_CASE("a spec cut at any byte is refused, never half read") {
 
 TEST_CASE("a spec of another version or with a field of another type is refused by name") {
   std::string text = daemon::encode_spec(sample());
-  text.replace(text.find("\"version\": 1"), 12, "\"version\": 2");
+  text.replace(text.find("\"version\": 2"), 12, "\"version\": 1");
   CHECK_FALSE(daemon::decode_spec(text));
   text = daemon::encode_spec(sample());
   text.replace(text.find("\"pid\": 4711"), 11, "\"pid\": \"x\"");

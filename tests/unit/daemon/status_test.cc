@@ -61,3 +61,57 @@ TEST_CASE("a wait shows its reason as a token and as a sentence") {
   CHECK(text.find("16GiB") != std::string::npos);
   CHECK(text.find("9GiB") != std::string::npos);
 }
+
+TEST_CASE("a wait has its oldest job's id, the advice and when it may change") {
+  core::Plan plan;
+  core::Wait wait;
+  wait.scope = "acme/app";
+  wait.jobs = 1;
+  wait.reason = core::NoProfile{{"gpu"}};
+  wait.oldest = core::JobHint{};
+  wait.oldest->id = 42;
+  wait.oldest->name = "build";
+  wait.next = kNow + Duration{60'000};
+  plan.waits.push_back(wait);
+  const auto status = daemon::status_json(sample(), core::World{}, plan, kNow, kWall);
+  const auto& shown = status["waits"][0];
+  CHECK(shown["oldest"]["id"] == 42);
+  CHECK(shown["oldest"]["job"] == "build");
+  CHECK(shown["labels"] == nlohmann::json{"gpu"});
+  CHECK(shown["advice"] == core::reason_advice(wait.reason));
+  CHECK(shown["next"] == "2023-11-14T22:14:20.000Z");
+}
+
+TEST_CASE("draining shows its deadline in wall-clock time, if it has one") {
+  core::World world;
+  world.draining = true;
+  auto status = daemon::status_json(sample(), world, core::Plan{}, kNow, kWall);
+  CHECK(status["draining"] == true);
+  CHECK_FALSE(status.contains("drain_deadline"));
+  world.drain_deadline = kNow + Duration{10'000};
+  status = daemon::status_json(sample(), world, core::Plan{}, kNow, kWall);
+  CHECK(status["drain_deadline"] == "2023-11-14T22:13:30.000Z");
+}
+
+TEST_CASE("jobs are found by id and by name, matched or not") {
+  core::World world;
+  core::JobHint build;
+  build.id = 1;
+  build.name = "build";
+  core::JobHint other = build;
+  other.id = 2;
+  other.name = "other";
+  core::ScopeState state;
+  state.demands = {core::Demand{"small", core::Jobs{build, other}, {}}};
+  build.id = 3;
+  state.unmatched = {build};
+  world.scopes["acme/app"] = state;
+  const auto by_name = daemon::about_json(sample(), world, "build", kWall);
+  REQUIRE(by_name["jobs"].size() == 2);
+  CHECK(by_name["jobs"][0]["profile"] == "small");
+  CHECK(by_name["jobs"][1]["id"] == 3);
+  CHECK(by_name["jobs"][1]["profile"] == "");
+  CHECK(by_name["profile"] == false);
+  CHECK(daemon::about_json(sample(), world, "2", kWall)["jobs"].size() == 1);
+  CHECK(daemon::about_json(sample(), world, "7", kWall)["jobs"].empty());
+}

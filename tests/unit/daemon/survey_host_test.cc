@@ -80,6 +80,7 @@ TEST_CASE(
   host.leave(3, daemon::encode_spec(saved_vm(4, 0, 0)));
   REQUIRE(sys::make_directories(host.config.state_dir + "/vms/keep-me"));
   REQUIRE(sys::make_directories(host.config.state_dir + "/vms/99999"));
+  REQUIRE(sys::make_directories(host.config.state_dir + "/vms/007"));
   const auto found = daemon::survey_host(host.config);
   REQUIRE(found);
   REQUIRE(found->size() == 3);

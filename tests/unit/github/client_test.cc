@@ -52,6 +52,33 @@ TEST_CASE("every request carries GitHub's headers and no others of ours") {
   CHECK(headers.size() == 5);  // and Host
 }
 
+TEST_CASE("a renewed client sends the new token and labels, and what waited goes on") {
+  Bench bench;
+  bench.server->always(kRunners, answer(std::string(kRunnersPage)));
+  bench.server->add(kJit, created(kJitAnswer));
+  REQUIRE(runners(bench));
+  bench.settings.extra_labels = {"fresh"};
+  CHECK_FALSE(bench.client->renew(bench.settings, Secret("ghp_test")));
+  CHECK(bench.client->renew(bench.settings, Secret("ghp_other")));
+  REQUIRE(generate(bench, repository_scope()));
+  const auto& last = bench.server->seen().back();
+  CHECK(last.headers.at("authorization") == "Bearer ghp_other");
+  CHECK(last.body.find("fresh") != std::string::npos);
+}
+
+TEST_CASE("a new token is not held up by the limits of the former") {
+  Bench bench;
+  Answer limited;
+  limited.status = 429;
+  limited.headers["retry-after"] = "3600";
+  bench.server->add(kRunners, limited);
+  bench.server->always(kRunners, answer(std::string(kRunnersPage)));
+  CHECK(runners(bench).error().code == Errc::rate_limited);
+  CHECK(runners(bench).error().code == Errc::rate_limited);
+  CHECK(bench.client->renew(bench.settings, Secret("ghp_other")));
+  CHECK(runners(bench));
+}
+
 TEST_CASE("a JIT request sends name, group and labels as JSON") {
   Bench bench;
   bench.settings.extra_labels = {"self-hosted", "MV-4c8g"};

@@ -68,8 +68,9 @@ TEST_CASE("jobs become the demand of the first profile that serves them") {
   const core::DemandSeen seen = demand_of(config, scope, listing);
   CHECK(seen.scope == "acme/app");
   CHECK(seen.as_of == Instant{Duration{77}});
-  CHECK(seen.demands == std::vector<core::Demand>{{"small", {listing.jobs[1], listing.jobs[3]}, {}},
-                                                  {"large", {listing.jobs[0]}, {}}});
+  CHECK(seen.demands ==
+        std::vector<core::Demand>{{"large", {listing.jobs[0]}, {}},
+                                  {"small", {listing.jobs[1], listing.jobs[3]}, {}}});
   CHECK(seen.unmatched == std::vector<core::JobHint>{listing.jobs[2]});
 }
 

@@ -1,0 +1,49 @@
+#include "daemon/post_mortem.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+
+namespace mvr::daemon {
+namespace {
+
+constexpr off_t kTail = 64 * 1024;
+constexpr std::size_t kMaxText = 200;
+
+// The rest of the last line that holds `marker`.
+std::string rest_of_line(std::string_view console, std::string_view marker) {
+  const std::size_t at = console.rfind(marker);
+  if (at == std::string_view::npos) return {};
+  console.remove_prefix(at);
+  return printable(console.substr(0, console.find_first_of("\r\n")), kMaxText);
+}
+
+}  // namespace
+
+Death post_mortem(std::string_view reason, std::string_view exit, std::string_view console) {
+  const std::string panic = rest_of_line(console, "Kernel panic - not syncing");
+  if (!panic.empty()) return Death{core::EndCause::panicked, panic};
+  if (reason == "guest-panic") return Death{core::EndCause::panicked, std::string(reason)};
+  return Death{core::EndCause::vm_died, std::string(reason.empty() ? exit : reason)};
+}
+
+core::EndCause cause_of_failure(std::string_view what) {
+  const bool is_image = what.starts_with("mount /base") || what.starts_with("mount /root");
+  return is_image ? core::EndCause::image_unreadable : core::EndCause::agent_failed;
+}
+
+std::string console_tail(const std::string& path) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return {};
+  const off_t size = ::lseek(file.get(), 0, SEEK_END);
+  if (size <= 0) return {};
+  const off_t from = size > kTail ? size - kTail : 0;
+  std::string text(static_cast<std::size_t>(size - from), '\0');
+  const ssize_t got = ::pread(file.get(), text.data(), text.size(), from);
+  text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return text;
+}
+
+}  // namespace mvr::daemon

@@ -1,0 +1,107 @@
+#include "daemon/reload.h"
+
+#include <array>
+#include <string_view>
+
+#include "core/names.h"
+
+namespace mvr::daemon {
+namespace {
+
+using core::Config;
+
+struct Key {
+  std::string_view name;
+  bool needs_restart = false;
+  bool (*differs)(const Config& a, const Config& b) = nullptr;
+  void (*copy)(Config& to, const Config& from) = nullptr;
+};
+
+template <auto Member>
+constexpr Key top(std::string_view name, bool needs_restart) {
+  return Key{name, needs_restart,
+             [](const Config& a, const Config& b) { return a.*Member != b.*Member; },
+             [](Config& to, const Config& from) { to.*Member = from.*Member; }};
+}
+
+template <auto Section, auto Member>
+constexpr Key in(std::string_view name, bool needs_restart) {
+  return Key{
+      name, needs_restart,
+      [](const Config& a, const Config& b) { return a.*Section.*Member != b.*Section.*Member; },
+      [](Config& to, const Config& from) { to.*Section.*Member = from.*Section.*Member; }};
+}
+
+constexpr bool kLive = false;
+constexpr bool kRestart = true;  // VMs, kernel objects or open files are named or made by it
+
+using core::GithubSettings;
+using core::HostSettings;
+using core::NetworkSettings;
+using core::VmmSettings;
+
+// Every key there is, in the order of config/mvrunner.yaml.
+constexpr std::array kKeys = {
+    top<&Config::state_dir>("state_dir", kRestart),
+    top<&Config::run_dir>("run_dir", kRestart),
+    top<&Config::instance>("instance", kRestart),
+    top<&Config::log_level>("log_level", kLive),
+    top<&Config::control_group>("control_group", kRestart),
+    top<&Config::runner>("runner", kLive),
+    in<&Config::github, &GithubSettings::url>("github.url", kRestart),
+    in<&Config::github, &GithubSettings::token_file>("github.token_file", kLive),
+    in<&Config::github, &GithubSettings::token_env_file>("github.token_env_file", kLive),
+    in<&Config::github, &GithubSettings::poll_interval>("github.poll_interval", kLive),
+    in<&Config::github, &GithubSettings::extra_labels>("github.extra_labels", kLive),
+    in<&Config::github, &GithubSettings::scopes>("github.scopes", kLive),
+    in<&Config::host, &HostSettings::id>("host.id", kRestart),
+    in<&Config::host, &HostSettings::memory>("host.memory", kLive),
+    in<&Config::host, &HostSettings::cpus>("host.cpus", kLive),
+    in<&Config::host, &HostSettings::disk>("host.disk", kLive),
+    in<&Config::host, &HostSettings::reserve_memory>("host.reserve_memory", kLive),
+    in<&Config::host, &HostSettings::reserve_disk>("host.reserve_disk", kLive),
+    in<&Config::host, &HostSettings::cpu_overcommit>("host.cpu_overcommit", kLive),
+    in<&Config::host, &HostSettings::max_vms>("host.max_vms", kLive),
+    in<&Config::network, &NetworkSettings::subnet>("network.subnet", kRestart),
+    in<&Config::network, &NetworkSettings::resolv_conf>("network.resolv_conf", kRestart),
+    in<&Config::network, &NetworkSettings::allow>("network.allow", kLive),
+    in<&Config::vmm, &VmmSettings::backend>("vmm.backend", kRestart),
+    in<&Config::vmm, &VmmSettings::accel>("vmm.accel", kRestart),
+    in<&Config::vmm, &VmmSettings::qemu_binary>("vmm.qemu_binary", kRestart),
+    in<&Config::vmm, &VmmSettings::uid_base>("vmm.uid_base", kRestart),
+    top<&Config::scheduling>("scheduling", kLive),
+    top<&Config::profiles>("profiles", kLive),
+};
+
+// Slots are numbered up to max_vms, and each has its part of the network.
+bool has_room(const std::string& network, std::uint32_t vms) {
+  const auto subnet = core::parse_subnet(network);
+  return subnet && core::slots_in(*subnet) >= vms;
+}
+
+bool needs_restart(const Key& key, const Config& current, const Config& wanted) {
+  if (key.needs_restart) return true;
+  if (key.name.starts_with("github.")) return current.github.url != wanted.github.url;
+  if (key.name == "host.max_vms") return !has_room(current.network.subnet, wanted.host.max_vms);
+  return false;
+}
+
+}  // namespace
+
+ReloadPlan plan_reload(const Config& current, const Config& wanted) {
+  ReloadPlan plan{wanted, {}};
+  for (const Key& key : kKeys) {
+    if (!key.differs(current, wanted)) continue;
+    const bool waits = needs_restart(key, current, wanted);
+    if (waits) key.copy(plan.config, current);
+    plan.changes.push_back(Change{std::string(key.name), !waits});
+  }
+  return plan;
+}
+
+std::string change_text(const Change& change) {
+  if (change.applied) return change.key + ": applied";
+  return change.key + ": needs a restart (systemctl restart mvrunner; running VMs go on)";
+}
+
+}  // namespace mvr::daemon

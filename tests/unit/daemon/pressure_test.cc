@@ -1,0 +1,75 @@
+#include "daemon/pressure.h"
+
+#include "catch.h"
+#include "daemon/post_mortem.h"
+#include "sys/host.h"
+
+namespace {
+
+using namespace mvr;
+using daemon::PressureFacts;
+
+core::HostSettings reserves() {
+  core::HostSettings settings;
+  settings.reserve_memory = gib(4);
+  settings.reserve_disk = gib(20);
+  return settings;
+}
+
+std::string pressure(const PressureFacts& facts, bool before) {
+  return daemon::pressure_of(facts, reserves(), before);
+}
+
+}  // namespace
+
+TEST_CASE("pressure begins below half of a reserve and ends above three quarters") {
+  CHECK(pressure({gib(2), gib(10), 0}, false).empty());
+  CHECK_FALSE(pressure({gib(3) - Bytes{1}, gib(100), 0}, true).empty());
+  CHECK(pressure({gib(3), gib(15), 0}, true).empty());
+  CHECK(pressure({gib(1), gib(100), 0}, false) ==
+        "1GiB of memory left, less than host.reserve_memory (4GiB) allows");
+  CHECK(pressure({gib(64), gib(9), 0}, false) ==
+        "9GiB of disk left, less than host.reserve_disk (20GiB) allows");
+}
+
+TEST_CASE("a host whose tasks stand still for memory is under pressure") {
+  CHECK(pressure({gib(64), gib(100), 19.9}, false).empty());
+  CHECK(pressure({gib(64), gib(100), 33.4}, false) == "all tasks wait for memory 33 % of the time");
+  CHECK_FALSE(pressure({gib(64), gib(100), 6}, true).empty());
+  CHECK(pressure({gib(64), gib(100), 4.9}, true).empty());
+}
+
+TEST_CASE("the kernel's pressure file is read strictly") {
+  CHECK(sys::parse_memory_stall("some avg10=9.00 avg60=1.00 avg300=0.10 total=5\n"
+                                "full avg10=7.25 avg60=0.00 avg300=0.00 total=3\n") == 7.25);
+  for (const char* text :
+       {"", "full", "full avg10=", "full avg10=x", "full avg10=-3", "full avg10=1000"}) {
+    CHECK(sys::parse_memory_stall(text) == 0);
+  }
+}
+
+TEST_CASE("a kernel's panic on the console is why a VM ended") {
+  const daemon::Death panic = daemon::post_mortem(
+      "guest-reset", "exit 0",
+      "[ 1.0] x\r\n[ 1.1] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n[ 1.2] y");
+  CHECK(panic.cause == core::EndCause::panicked);
+  CHECK(panic.text == "Kernel panic - not syncing: VFS: Unable to mount root fs");
+  CHECK(daemon::post_mortem("guest-panic", "exit 0", "").cause == core::EndCause::panicked);
+  const daemon::Death crash = daemon::post_mortem("", "killed by SIGSEGV", "quiet");
+  CHECK(crash.cause == core::EndCause::vm_died);
+  CHECK(crash.text == "killed by SIGSEGV");
+  CHECK(daemon::post_mortem("guest-reset", "exit 0", "").text == "guest-reset");
+}
+
+TEST_CASE("what a guest writes to its console cannot break the log") {
+  const daemon::Death death =
+      daemon::post_mortem("", "", "Kernel panic - not syncing: \x1b[31m" + std::string(5'000, 'x'));
+  CHECK(death.text.size() < 1'000);
+  CHECK(death.text.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("an agent that cannot mount its drives means the image") {
+  CHECK(daemon::cause_of_failure("mount /base from /dev/vda: Invalid argument") ==
+        core::EndCause::image_unreadable);
+  CHECK(daemon::cause_of_failure("configure: no user 'x'") == core::EndCause::agent_failed);
+}
