@@ -15,10 +15,10 @@
 namespace mvr::cli {
 namespace {
 
-constexpr std::array<Register, 12> kVerbs = {
-    register_serve, register_run,    register_ps,     register_explain,
-    register_ssh,   register_logs,   register_drain,  register_kill,
-    register_image, register_kernel, register_runner, register_config,
+constexpr std::array<Register, 14> kVerbs = {
+    register_serve,  register_run,    register_ps,     register_explain,  register_ssh,
+    register_logs,   register_drain,  register_kill,   register_reload,   register_image,
+    register_kernel, register_runner, register_config, register_simulate,
 };
 
 constexpr const char* kAbout =

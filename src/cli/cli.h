@@ -40,11 +40,13 @@ void register_ps(CLI::App& app, Context& context, int& exit_code);
 void register_explain(CLI::App& app, Context& context, int& exit_code);
 void register_ssh(CLI::App& app, Context& context, int& exit_code);
 void register_logs(CLI::App& app, Context& context, int& exit_code);
+void register_reload(CLI::App& app, Context& context, int& exit_code);
 void register_drain(CLI::App& app, Context& context, int& exit_code);
 void register_kill(CLI::App& app, Context& context, int& exit_code);
 void register_image(CLI::App& app, Context& context, int& exit_code);
 void register_kernel(CLI::App& app, Context& context, int& exit_code);
 void register_runner(CLI::App& app, Context& context, int& exit_code);
+void register_simulate(CLI::App& app, Context& context, int& exit_code);
 void register_config(CLI::App& app, Context& context, int& exit_code);
 
 // Loads the configuration; all its problems are printed. Without a file at the default place the

@@ -5,14 +5,31 @@
 
 #include "cli/cli.h"
 #include "config/load.h"
+#include "daemon/capacity.h"
 
 namespace mvr::cli {
 namespace {
+
+// A warning only: the file may be meant for another host, and disks fill and empty.
+void warn_of_unfit(const core::Config& config) {
+  std::vector<core::Slot> slots;
+  for (core::Slot slot = 0; slot < config.host.max_vms; ++slot) slots.push_back(slot);
+  const auto measures = daemon::measure_host(config, slots);
+  if (!measures) {
+    std::cerr << "mvrunner: this host could not be measured: " << measures.error().what << "\n";
+    return;
+  }
+  const core::Capacity capacity = daemon::capacity_of(config.host, *measures);
+  for (const std::string& line : daemon::unfit_profiles(config, capacity)) {
+    std::cerr << "mvrunner: warning: " << line << "\n";
+  }
+}
 
 int check(Context context, const std::string& file) {
   if (!file.empty()) context.config_path = file;
   auto config = load_config(context, true);
   if (!config) return report_config(config.error());
+  warn_of_unfit(*config);
   std::cout << context.config_path << ": ok, " << config->profiles.size()
             << (config->profiles.size() == 1 ? " profile, " : " profiles, ")
             << config->github.scopes.size()

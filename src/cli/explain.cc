@@ -1,41 +1,31 @@
-// mvrunner explain: why queued jobs wait.
+// mvrunner explain: why queued jobs wait, and what is known of one job or profile.
 #include <iostream>
 
 #include <CLI/CLI.hpp>
 
 #include "base/text.h"
 #include "cli/client.h"
+#include "cli/waits.h"
+#include "sys/loop.h"
 
 namespace mvr::cli {
 namespace {
 
-using nlohmann::json;
-
-void print_wait(const json& wait) {
-  const int jobs = wait["jobs"].get<int>();
-  std::cout << jobs << (jobs == 1 ? " job" : " jobs") << " in "
-            << printable(wait["scope"].get<std::string>());
-  const std::string profile = wait["profile"];
-  if (!profile.empty()) std::cout << " for profile " << printable(profile);
-  std::cout << ": " << printable(wait["text"].get<std::string>()) << "\n";
-  if (!wait.contains("oldest")) return;
-  const json& oldest = wait["oldest"];
-  std::cout << "  oldest: " << printable(oldest["job"].get<std::string>()) << " of "
-            << printable(oldest["repository"].get<std::string>()) << ", queued for "
-            << format_duration(Duration{oldest["age_ms"].get<std::int64_t>() / 1000 * 1000})
-            << "\n";
-}
-
-int explain(const Context& context) {
-  auto status = ask(context, {{"op", "ps"}});
+int explain(const Context& context, const std::string& wanted) {
+  auto status = ask(context, {{"op", "ps"}, {"about", wanted}});
   if (!status) return report(status.error());
-  const json& waits = (*status)["waits"];
-  if (context.json) {
-    std::cout << waits.dump(2) << "\n";
-    return exit_ok;
+  if (is_unknown(*status, wanted)) {
+    return report(
+        Error{Errc::not_found, "no profile and no queued or running job is called '" +
+                                   printable(wanted, 100) +
+                                   "': it may have ended (`mvrunner ps -a`), or no scope of the "
+                                   "configuration lists it"});
   }
-  if (waits.empty()) std::cout << "No job waits.\n";
-  for (const auto& wait : waits) print_wait(wait);
+  if (context.json) {
+    std::cout << about(*status, wanted).dump(2) << "\n";
+  } else {
+    std::cout << explain_text(*status, wanted, sys::wall_now());
+  }
   return exit_ok;
 }
 
@@ -43,8 +33,10 @@ int explain(const Context& context) {
 
 void register_explain(CLI::App& app, Context& context, int& exit_code) {
   CLI::App* verb = app.add_subcommand("explain", "say why queued jobs wait");
+  auto wanted = std::make_shared<std::string>();
+  verb->add_option("what", *wanted, "only this: a profile, or a job by its name or id");
   add_output_option(*verb, context);
-  verb->callback([&context, &exit_code] { exit_code = explain(context); });
+  verb->callback([&context, &exit_code, wanted] { exit_code = explain(context, *wanted); });
 }
 
 }  // namespace mvr::cli

@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "cli/client.h"
 #include "cli/output.h"
+#include "cli/waits.h"
+#include "sys/loop.h"
 
 namespace mvr::cli {
 namespace {
@@ -49,6 +51,13 @@ void print_finished(const json& finished) {
   print_table({"ENDED VM", "PROFILE", "ENDED", "SCOPE", "JOB", "RESULT", "CAUSE", "DETAIL"}, rows);
 }
 
+void print_draining(const json& status) {
+  std::cout << "\nDraining: no new VMs; `mvrunner undrain` ends it.\n";
+  if (const auto end = parse_iso8601(status.value("drain_deadline", std::string()))) {
+    std::cout << "Jobs that still run are stopped at " << when_text(*end, sys::wall_now()) << ".\n";
+  }
+}
+
 int ps(const Context& context, bool all) {
   auto status = ask(context, {{"op", "ps"}, {"all", all}});
   if (!status) return report(status.error());
@@ -60,8 +69,7 @@ int ps(const Context& context, bool all) {
   print_vms((*status)["vms"]);
   print_waits((*status)["waits"]);
   if (all) print_finished((*status)["finished"]);
-  if ((*status)["draining"] == true)
-    std::cout << "\nDraining: no new VMs; `mvrunner drain --off` ends it.\n";
+  if ((*status)["draining"] == true) print_draining(*status);
   return exit_ok;
 }
 

@@ -14,7 +14,8 @@ int serve(const Context& context, bool for_run) {
   if (auto set = daemon::set_log_level(for_run ? "warn" : config->log_level); !set)
     return report(set.error());
   if (for_run) config->github.scopes.clear();
-  auto daemon = daemon::Daemon::start(std::move(*config), daemon::DaemonOptions{for_run});
+  auto daemon = daemon::Daemon::start(std::move(*config),
+                                      daemon::DaemonOptions{context.config_path, for_run});
   if (!daemon) return report(daemon.error());
   if (auto ran = (*daemon)->run(); !ran) return report(ran.error());
   return exit_ok;
