@@ -38,6 +38,16 @@ def resident_kib(pid):
     return 0
 
 
+def times_of(lines):
+    """When each event was first logged."""
+    at = {}
+    for line in lines:
+        match = LINE.match(line)
+        if match and match[2] not in at:
+            at[match[2]] = datetime.datetime.fromisoformat(match[1].replace("Z", "+00:00"))
+    return at
+
+
 class Bench(harness.MvrunnerTest):
     validates = False  # on two cores its work would be measured too
 
@@ -77,20 +87,38 @@ class Bench(harness.MvrunnerTest):
         before = len(self.daemon.text().splitlines())
         self.github.wait_job(self.github.add_job("true"), "completed")
         self.wait_no_vm()
-        at = {}
-        for line in self.daemon.text().splitlines()[before:]:
-            match = LINE.match(line)
-            if match and match[2] not in at:
-                at[match[2]] = datetime.datetime.fromisoformat(match[1].replace("Z", "+00:00"))
-                host_ms = re.search(r" host_ms=(\d+)", match[3])
-                if host_ms:
-                    launches.append(float(host_ms[1]))
+        lines = self.daemon.text().splitlines()[before:]
+        at = times_of(lines)
+        launches.append(float(re.search(r" host_ms=(\d+)", "\n".join(lines))[1]))
         boots.append((at["agent_up"] - at["job_seen"]).total_seconds() * 1000)
+
+
+class WarmClaim(harness.MvrunnerTest):
+    """A job for a VM that is warm: what the host does between the job seen and the claim sent, less
+    the round trip of the JIT configuration."""
+    validates = False
+    profiles = [{"name": "small", "labels": ["mv-small"], "warm": 1}]
+
+    def runTest(self):
+        self.start_daemon()
+        host, listening = [], []
+        for _ in range(RUNS):
+            harness.wait_for(lambda: any(vm["phase"] == "warm" for vm in self.ps()["vms"]),
+                             "a VM is warm")
+            before = len(self.daemon.text().splitlines())
+            self.github.wait_job(self.github.add_job("true"), "completed")
+            at = times_of(self.daemon.text().splitlines()[before:])
+            claim = at["claiming"] - at["runner_registered"]
+            host.append(claim.total_seconds() * 1000)
+            listening.append((at["listening"] - at["job_seen"]).total_seconds() * 1000)
+        print("\nwarm claim on the host", milliseconds(host))
+        print("job seen to listening ", milliseconds(listening))
 
 
 def main():
     result = unittest.TestResult()
     Bench().run(result)
+    WarmClaim().run(result)
     for _, text in result.failures + result.errors:
         print(text, file=sys.stderr)
     return 0 if result.wasSuccessful() else 1

@@ -214,8 +214,13 @@ class MvrunnerTest(unittest.TestCase):
         self.addCleanup(process.kill)
         return process
 
-    def start_daemon(self):
-        self.daemon = self.start_on_host([MVRUNNER, "--config", self.config, "serve"], "daemon.log")
+    def launch_daemon(self, *environment):
+        """Starts it with these NAME=VALUE besides; start_daemon() also waits for it."""
+        command = ["env", *environment, MVRUNNER, "--config", self.config, "serve"]
+        self.daemon = self.start_on_host(command, "daemon.log")
+
+    def start_daemon(self, *environment):
+        self.launch_daemon(*environment)
 
         def answers():
             self.assertTrue(self.daemon.is_alive(), self.daemon.text())

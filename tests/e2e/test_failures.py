@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 
 from harness import MvrunnerTest, main, wait_for
 
@@ -41,7 +42,26 @@ class PanickingKernel(BrokenProfile):
 
     def test_a_kernel_that_panics_backs_off_and_other_profiles_are_served(self):
         attempts = self.check_broken_backs_off_and_small_is_served()
-        self.assertIn("vm_died", {vm["cause"] for vm in attempts})
+        self.assertIn("panicked", {vm["cause"] for vm in attempts})
+        self.assertIn("Kernel panic", " ".join(vm["cause_text"] for vm in attempts))
+
+
+class SilentGuest(MvrunnerTest):
+    # It panics before the agent can start, and then hangs instead of resetting.
+    profiles = [{"name": "small", "labels": ["mv-small"],
+                 "kernel_args": "rdinit=/nonexistent panic=0", "boot_timeout": "1h"}]
+
+    def test_a_drain_does_not_wait_for_a_guest_that_never_answers(self):
+        self.start_daemon()
+        job = self.github.add_job("true")
+        self.wait_vm("booting")
+        time.sleep(10)  # it hangs by now, or would have said so
+        self.assertEqual([vm["phase"] for vm in self.ps()["vms"]], ["booting"])
+        done = self.cli("drain", limit=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.github.job(job)["status"], "queued")
+        self.assertEqual(self.finished()[0]["cause"], "cancelled")
+        self.check_nothing_left()
 
 
 class GarbageImage(BrokenProfile):
@@ -59,7 +79,7 @@ class GarbageImage(BrokenProfile):
         manifest.write_text(json.dumps(values))
         attempts = self.check_broken_backs_off_and_small_is_served()
         self.assertLessEqual({vm["cause"] for vm in attempts},
-                             {"agent_failed", "vm_died", "launch_failed", "cancelled"})
+                             {"image_unreadable", "panicked", "vm_died", "cancelled"})
 
 
 class AbsentImage(MvrunnerTest):
