@@ -80,7 +80,7 @@ core::World large_world(const core::Config& config) {
     scope.demands.push_back(core::Demand{config.profiles[n].name, jobs[n], {}});
   }
   for (std::size_t n = 0; n < 2'000; ++n) {
-    world.estimates["octo/repository\nci\n" + std::to_string(n)] = Duration{60'000};
+    world.estimates.set("octo/repository\nci\n" + std::to_string(n), Duration{60'000});
   }
   world.capacity = core::used(world);
   world.capacity.vms = 2 * kVms;
