@@ -29,7 +29,9 @@ constexpr const char* kAbout =
 std::string verb_error(const CLI::App& app, const CLI::App& place) {
   std::vector<std::string> names;
   for (const CLI::App* verb : place.get_subcommands({})) {
-    if (!verb->get_group().empty()) names.push_back(verb->get_name());
+    // Groups of options are subcommands without a name.
+    const bool is_verb = !verb->get_group().empty() && !verb->get_name().empty();
+    if (is_verb) names.push_back(verb->get_name());
   }
   if (names.empty()) return {};
   const auto rest = app.remaining(true);
