@@ -25,7 +25,7 @@ class Packer {
         used_(used(world)),
         queue_(config, world, now) {
     for (const auto& [slot, vm] : world.vms) look_at(vm);
-    std::ranges::sort(idle_, is_better);
+    std::ranges::sort(idle_, goes_before);
   }
 
   Packing run(std::size_t most) {
@@ -41,13 +41,6 @@ class Packer {
   }
 
  private:
-  // The furthest first, and of these the oldest.
-  static bool is_better(const Vm* a, const Vm* b) {
-    if (a->phase != b->phase) return a->phase > b->phase;
-    if (a->created != b->created) return a->created < b->created;
-    return a->slot < b->slot;
-  }
-
   void look_at(const Vm& vm) {
     if (vm.removed) return;
     count(vm.scope, vm.profile, vm.repository);
@@ -266,22 +259,22 @@ class Packer {
   // Warm VMs make room for real demand, if that is enough for it; the last booted go first.
   bool give_up_warm(const Resources& size) {
     Capacity left = used_;
-    const auto take_off = [&left](const Resources& one) {
-      left.memory -= one.memory;
-      left.vcpus -= std::min(left.vcpus, one.vcpus);
-      left.disk -= one.disk;
-      left.vms -= std::min(left.vms, 1U);
+    const auto take_off = [&left](const auto& some, std::uint32_t vms) {
+      left.memory -= some.memory;
+      left.vcpus -= std::min(left.vcpus, some.vcpus);
+      left.disk -= some.disk;
+      left.vms -= std::min(left.vms, vms);
     };
-    take_off(Resources{going_.memory, going_.vcpus, going_.disk});
+    take_off(going_, going_.vms);
     const auto has_room = [&] {
       const Capacity& all = world_.capacity;
       return left.memory + size.memory <= all.memory && left.vcpus + size.vcpus <= all.vcpus &&
-             left.disk + size.disk <= all.disk;
+             left.disk + size.disk <= all.disk && left.vms < all.vms;
     };
     std::vector<const Vm*> given;
     while (!has_room() && given.size() < idle_.size()) {
       given.push_back(idle_[idle_.size() - 1 - given.size()]);
-      take_off(given.back()->size);
+      take_off(given.back()->size, 1);
     }
     if (given.empty() || !has_room()) return false;
     for (const Vm* vm : given) {

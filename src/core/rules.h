@@ -66,6 +66,9 @@ class WakeUp {
 enum class Want { yes, doubtful, no };
 std::map<Slot, Want> wants(const Config& config, const World& world, Instant now);
 
+// Which VMs without a job are kept and used first: the furthest, and of these the oldest.
+bool goes_before(const Vm* a, const Vm* b);
+
 // Warm VMs beyond what their profile asks for: the youngest.
 std::set<Slot> surplus_idle(const Config& config, const World& world);
 

@@ -26,14 +26,13 @@ std::size_t level(const Config& config, const World& world, const DemandKey& key
   return demand == demands.end() ? 0 : demand->jobs.size();
 }
 
-// The furthest are kept, and of these the oldest.
+}  // namespace
+
 bool goes_before(const Vm* a, const Vm* b) {
   if (a->phase != b->phase) return a->phase > b->phase;
   if (a->created != b->created) return a->created < b->created;
   return a->slot < b->slot;
 }
-
-}  // namespace
 
 std::map<DemandKey, std::vector<const Vm*>> on_the_way(const World& world) {
   std::map<DemandKey, std::vector<const Vm*>> groups;

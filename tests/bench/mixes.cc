@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "../prng.h"
+
 namespace mvr::bench {
 namespace {
 
@@ -10,18 +12,9 @@ constexpr std::uint64_t kRepositories = 20;
 constexpr std::uint64_t kNames = 6;  // of jobs per repository
 constexpr std::int64_t kBootMs = 15'000;
 
-// splitmix64
-class Random {
+class Random : public Prng {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    state_ += 0x9E3779B97F4A7C15U;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31U);
-  }
-  std::uint64_t below(std::uint64_t bound) { return next() % bound; }
+  using Prng::Prng;
   // A product of many factors is near to log-normal; in whole per mille, so that it is the same
   // everywhere.
   std::int64_t spread(std::int64_t value, int factors, std::uint64_t least, std::uint64_t most) {
@@ -30,9 +23,6 @@ class Random {
     }
     return value;
   }
-
- private:
-  std::uint64_t state_;
 };
 
 // Which profile a job has, in parts of 100.

@@ -92,6 +92,20 @@ TEST_CASE("warm VMs are given up when a job needs their room, the youngest first
   CHECK(planned(holder, 3).empty());  // its room is on the way: no other has to go
 }
 
+TEST_CASE("a warm VM is given up when the number of VMs is what stands in the way") {
+  World holder = world();
+  put(holder, idle(0));
+  holder.capacity.vms = 1;
+  holder.scopes[kScope].demands = {Demand{"large", {job(1)}, {}}};
+  const Plan made = plan(warm_config(1), holder, kNow);
+  CHECK(names(made.actions) == "stop0 ");
+  CHECK(made.waits.front().reason == Reason{NoSlot{1}});
+  (void)observe(holder, Dispatched{made.actions.front()}, kNow);
+  CHECK(planned(holder, 1).empty());
+  holder.vms.clear();
+  CHECK(names(planned(holder, 1)) == "launch0 ");
+}
+
 TEST_CASE("warm VMs are not given up when that would not be enough") {
   World holder = world();
   put(holder, idle(0));
