@@ -307,7 +307,7 @@ class MvrunnerTest(unittest.TestCase):
         vms = self.state / "vms"
         self.assertEqual(sorted(vms.iterdir()) if vms.exists() else [], [])
         self.assertEqual(self._taps(), [])
-        self.assertEqual(self._cgroups(), [])
+        self.assertEqual(self._cgroups("vm-"), [])
         self.assertEqual(self.github.runners(), [])
 
     def check_nothing_left(self):
@@ -326,7 +326,7 @@ class MvrunnerTest(unittest.TestCase):
         names = [link["ifname"] for link in json.loads(links)]
         self.assertEqual(sorted(names), [f"{self.instance}x0", "lo"])
         self.assertEqual(run(*inside, "nft", "list", "tables", capture_output=True).stdout, "")
-        self.assertEqual(self._cgroups(""), [])
+        self.assertEqual(self._cgroups(), [])
 
     def _own_programs(self):
         ours = {pid for process in self.processes for pid in [process.popen.pid]}
@@ -339,11 +339,14 @@ class MvrunnerTest(unittest.TestCase):
         return [link["ifname"] for link in json.loads(listed)
                 if link["ifname"].startswith(f"{self.instance}t")]
 
-    def _cgroups(self, below="/vm-*"):
+    def _cgroups(self, prefix=""):
+        """Our VMs' cgroups, then the one around them: as rmdir wants them."""
         roots = [line.split()[1] for line in pathlib.Path("/proc/mounts").read_text().splitlines()
                  if line.split()[2] == "cgroup2"]
-        return [str(path) for root in roots
-                for path in pathlib.Path(root).glob(f"**/{self.instance}{below}")]
+        # Not glob(): others' cgroups come and go meanwhile, and it minds.
+        return [path for root in roots for path, _, _ in os.walk(root, topdown=False)
+                if self.instance in pathlib.Path(path).parts
+                and os.path.basename(path).startswith(prefix)]
 
     # ---- the end ---------------------------------------------------------------------------------
 
@@ -370,8 +373,6 @@ class MvrunnerTest(unittest.TestCase):
     def _remove_cgroups(self):
         try:
             for path in self._cgroups():
-                os.rmdir(path)
-            for path in self._cgroups(""):
                 os.rmdir(path)
         except OSError:
             return False  # still busy with a process that was just killed

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import unittest
 
 import standin
@@ -244,7 +245,7 @@ class Host(standin.StandInVmmTest):
                 for n in range(3)]
         self.wait(lambda: self.status(jobs[0]) != "queued", "a job runs")
         stuck = self.github.add_job("true", labels=["mv-stuck"], name="never")
-        command = threading.Thread(target=self.run_command)
+        command = threading.Thread(target=self.run_command, daemon=True)
         command.start()
         self.wait_boot("stuck", 1)
         self.remember_spec()
@@ -325,7 +326,7 @@ class Host(standin.StandInVmmTest):
         self.foreign.end_editor()
         self.assertEqual(self.vms(), [])
         wait_for(lambda: not self.own_processes(), "all processes of ours are gone", 10)
-        self.assertEqual(self._cgroups(""), [])
+        self.assertEqual(self._cgroups(), [])
         self.assertFalse(pathlib.Path("/run/netns", self.instance).exists(), "the namespace")
         inside = Namespaces.inside(self.namespaces.host)
         links = json.loads(run(*inside, "ip", "-j", "link", capture_output=True).stdout)
@@ -404,9 +405,10 @@ class Survival(unittest.TestCase):
         host = self.take_host()
         try:
             deaths = host.survive(fatal, absence)
-        except Exception as error:
+        except Exception:
+            why = f"died at {fatal}, absent {absence} s:\n{traceback.format_exc()}"
             with self.lock:
-                self.failures.append(f"died at {fatal}, absent {absence} s: {error!r}"[:20_000])
+                self.failures.append(why[:20_000])
                 self.hosts.remove(host)
             host.doCleanups()
             return

@@ -13,10 +13,12 @@
 namespace mvr::vmm {
 namespace {
 
-// A VMM in perl: accepts on the agent's socket (descriptor 4) and writes `bytes` there.
+// A VMM in perl: accepts on the agent's socket (descriptor 4) and writes `bytes` there. The socket
+// is nonblocking: a VMM that is faster than its host asks again.
 std::string answering(const std::string& bytes) {
-  return "exec perl -e 'open(my $l, \"+<&=\", 4); accept(my $c, $l); syswrite($c, \"" + bytes +
-         "\"); sleep 60'";
+  return "exec perl -e 'open(my $l, \"+<&=\", 4); my $c; until (accept($c, $l)) "
+         "{ select(undef, undef, undef, 0.01) } syswrite($c, \"" +
+         bytes + "\"); sleep 60'";
 }
 
 constexpr const char* kHello =
