@@ -118,6 +118,11 @@ void read_vmm(Section section, core::VmmSettings& vmm) {
   if (accel == "tcg") vmm.accel = core::Accel::tcg;
 }
 
+void read_web(Section section, core::WebSettings& web) {
+  section.read("listen", web.listen, kOptionalListen);
+  section.finish();
+}
+
 void read_all(const Node& document, core::Config& config, Report& report) {
   Section top(&document, "", report);
   read_top(top, config);
@@ -129,6 +134,7 @@ void read_all(const Node& document, core::Config& config, Report& report) {
   read_network(network, config.network);
   if (report.count() == before) check_room(network, host, config);
   read_vmm(top.child("vmm"), config.vmm);
+  read_web(top.child("web"), config.web);
   read_scheduling(top.child("scheduling"), config, report);
   read_profiles(top, config, report);
   top.finish();
@@ -153,6 +159,7 @@ core::Config defaults(const std::string& facts_hostname) {
   config.network.resolv_conf = "/etc/resolv.conf";
   config.vmm.qemu_binary = "qemu-system-x86_64";
   config.vmm.uid_base = 2'000'000;
+  config.web.listen = "127.0.0.1:9840";
   return config;
 }
 

@@ -193,6 +193,8 @@ std::string to_yaml(const core::Config& config) {
   write_network(out.below(), config.network);
   out.line("vmm", "");
   write_vmm(out.below(), config.vmm);
+  out.line("web", "");
+  out.below().text("listen", config.web.listen);
   out.line("scheduling", "");
   write_scheduling(out.below(), config.scheduling);
   if (config.profiles.empty()) {

@@ -1,5 +1,7 @@
 #include "config/values.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -134,6 +136,17 @@ bool accepts_egress(std::string_view text) {
          accepts_port(text.substr(colon + 1));
 }
 
+bool accepts_listen(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || !accepts_port(text.substr(colon + 1))) return false;
+  const std::string host(text.substr(0, colon));
+  if (!host.starts_with('[') || !host.ends_with(']')) return core::parse_ipv4(host).has_value();
+  in6_addr address{};
+  return ::inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &address) == 1;
+}
+
+bool accepts_optional_listen(std::string_view text) { return text.empty() || accepts_listen(text); }
+
 bool accepts_kernel_args(std::string_view text) {
   return text.size() <= 512 && all_of(text, [](char c) { return c >= ' ' && c <= '~'; }) &&
          text.find("mvr.") == std::string_view::npos;
@@ -170,6 +183,9 @@ const Text kRepositoryName{accepts_repository_name, "the name of a repository, w
 const Text kRepository{accepts_repository, "a repository as owner/name"};
 const Text kRunnerGroup{accepts_runner_group, "a runner group's name, at most 128 bytes"};
 const Text kEgress{accepts_egress, "an address like 10.0.0.0/8 or 10.1.2.3:443"};
+const Text kOptionalListen{accepts_optional_listen,
+                           "an address and port like 127.0.0.1:9840 or [::1]:9840 (or \"\" for "
+                           "none)"};
 const Text kKernelArgs{accepts_kernel_args,
                        "printable ASCII of at most 512 characters without \"mvr.\""};
 const Text kSubnet{accepts_subnet,

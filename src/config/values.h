@@ -75,9 +75,10 @@ extern const Text kOptionalStoreName;
 extern const Text kWebAddress;
 extern const Text kOwner;
 extern const Text kRepositoryName;
-extern const Text kRepository;   // owner/name
-extern const Text kRunnerGroup;  // or ""
-extern const Text kEgress;       // a.b.c.d/n or a.b.c.d:port
+extern const Text kRepository;      // owner/name
+extern const Text kRunnerGroup;     // or ""
+extern const Text kOptionalListen;  // a.b.c.d:port or [v6]:port, or ""
+extern const Text kEgress;          // a.b.c.d/n or a.b.c.d:port
 extern const Text kKernelArgs;
 extern const Text kSubnet;
 

@@ -98,6 +98,12 @@ struct NetworkSettings {
   friend bool operator==(const NetworkSettings&, const NetworkSettings&) = default;
 };
 
+// What others may look at by HTTP.
+struct WebSettings {
+  std::string listen;  // "a.b.c.d:port" or "[v6]:port"; "": nothing listens
+  friend bool operator==(const WebSettings&, const WebSettings&) = default;
+};
+
 // Who goes first when not all jobs fit.
 struct SchedulingSettings {
   // Shares of the host while repositories compete: "owner/repo" -> 1..1000; others have 1.
@@ -126,6 +132,7 @@ struct Config {
   HostSettings host;
   NetworkSettings network;
   VmmSettings vmm;
+  WebSettings web;
   SchedulingSettings scheduling;
   std::vector<Profile> profiles;
   friend bool operator==(const Config&, const Config&) = default;

@@ -73,6 +73,13 @@ struct ScopeState {
   friend bool operator==(const ScopeState&, const ScopeState&) = default;
 };
 
+// How many queued jobs the latest listing had.
+[[nodiscard]] inline std::size_t listed(const ScopeState& state) {
+  std::size_t count = state.unmatched.size();
+  for (const auto& demand : state.demands) count += demand.jobs.size();
+  return count;
+}
+
 // How long jobs take: medians of history, for one job, or for all of a profile.
 struct Estimate {
   std::string profile;     // set: of the profile; the others are empty then

@@ -100,7 +100,7 @@ struct Advice {
   std::string operator()(const TooBig&) const {
     return "it will never run here: lower the profile's size, or use a larger host";
   }
-  std::string operator()(const Draining&) const { return "mvrunner drain --off"; }
+  std::string operator()(const Draining&) const { return "mvrunner undrain"; }
   std::string operator()(const MissingImage&) const {
     return "build or install what is missing: mvrunner image build, mvrunner kernel install";
   }

@@ -14,6 +14,7 @@
 #include "daemon/capacity.h"
 #include "daemon/fail_point.h"
 #include "daemon/journal.h"
+#include "daemon/metrics.h"
 #include "daemon/post_mortem.h"
 #include "daemon/pressure.h"
 #include "daemon/survey_host.h"
@@ -47,6 +48,7 @@ Daemon::~Daemon() {
   // Members that call back into others go first.
   discovery_.reset();
   github_.reset();
+  web_.reset();
   control_.reset();
   performer_.reset();
 }
@@ -58,6 +60,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(core::Config config, DaemonOptions
   TRY(daemon->take_over());
   TRY_ASSIGN(daemon->control_, Control::open(*daemon));
   fail_point("control socket open");
+  daemon->open_web();
   daemon->resume_draining();
   daemon->measure();
   daemon->measure_pressure();
@@ -117,6 +120,17 @@ Result<void> Daemon::take_over() {
       Performer::Parts{*loop_, config_, *room_, *network_, commands_, github_.get()}, make_hooks());
   for (const auto& leftover : leftovers) take_over_one(leftover, found);
   return {};
+}
+
+void Daemon::open_web() {
+  if (options_.exit_when_idle) return;  // it serves one command
+  web_ = std::make_unique<Web>(
+      *loop_,
+      [this] {
+        return metrics_text(config_, world_, plan_, tally_, loop_->now(), sys::wall_now());
+      },
+      [this] { return why_not_ready(config_, world_); });
+  web_->listen_on(config_.web.listen);
 }
 
 void Daemon::take_over_one(const core::Leftover& leftover, const core::SurveyPlan& found) {
@@ -224,6 +238,7 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
   } else if (github_ && !token.empty() && github_->renew(config_.github, std::move(token))) {
     reloaded.changes.push_back(Change{"the GitHub token", true});
   }
+  if (web_) web_->listen_on(config_.web.listen);
   runners_due_ = loop_->now();
   discover();
   measure();
@@ -272,6 +287,7 @@ VmHooks Daemon::make_hooks() {
   hooks.key_authorized = [this](core::Slot slot, const channel::KeyAuthorized& key) {
     control_->key_authorized(slot, key);
   };
+  hooks.launched = [this](Duration host_side) { tally_.launched(host_side); };
   hooks.refused = [this](core::Slot slot, const std::string& what) {
     const auto vm = world_.vms.find(slot);
     if (vm == world_.vms.end()) return;
@@ -363,6 +379,7 @@ void Daemon::fold(const core::Event& event) {
 
 // What ended goes to history, and what history says about how long jobs take goes to the plan.
 void Daemon::remember(const history::FinishedJob& job) {
+  tally_.ended(config_, job);
   fail_point("before history");
   if (auto recorded = history_->record(job); !recorded) {
     log(Level::warn, "history_not_written", {{"vm", job.vm}, {"error", recorded.error().what}});
@@ -457,6 +474,7 @@ void Daemon::arm() {
     measure_pressure();
     check_images();
     performer_->bound_logs();
+    if (web_) web_->tend();
     look_at_runners();
   });
 }

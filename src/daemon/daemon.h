@@ -22,6 +22,8 @@
 #include "daemon/perform.h"
 #include "daemon/reload.h"
 #include "daemon/resolver.h"
+#include "daemon/tally.h"
+#include "daemon/web.h"
 #include "github/client.h"
 #include "github/discovery.h"
 #include "history/history.h"
@@ -87,6 +89,7 @@ class Daemon {
   void remember(const history::FinishedJob& job);
   void check_images();
   void warm_up();
+  void open_web();
   void arm();
   void leave_host();
   [[nodiscard]] bool is_done() const;
@@ -104,9 +107,11 @@ class Daemon {
   Commands commands_;
   std::unique_ptr<Performer> performer_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<Web> web_;
   Narrator narrator_;
   core::World world_;
   core::Plan plan_;
+  Tally tally_;
   std::deque<core::Event> inbox_;
   sys::Timer wake_;
   sys::Timer housekeeping_;

@@ -86,13 +86,15 @@ void Performer::launch(const core::Launch& action) {
     report(core::LaunchFailed{action.slot, launched.error()});
     return;
   }
+  const Duration took = parts_.loop.now() - begin;
   log(Level::info, "vm_started",
       {{"vm", action.vm},
        {"profile", action.profile},
        {"scope", action.scope},
        {"slot", std::to_string(action.slot)},
        {"pid", std::to_string(vm->pid())},
-       {"host_ms", std::to_string((parts_.loop.now() - begin).count())}});
+       {"host_ms", std::to_string(took.count())}});
+  hooks_.launched(took);
   report(core::VmStarted{action.slot});
 }
 

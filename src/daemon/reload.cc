@@ -39,6 +39,7 @@ using core::GithubSettings;
 using core::HostSettings;
 using core::NetworkSettings;
 using core::VmmSettings;
+using core::WebSettings;
 
 // Every key there is, in the order of config/mvrunner.yaml.
 constexpr std::array kKeys = {
@@ -69,6 +70,7 @@ constexpr std::array kKeys = {
     in<&Config::vmm, &VmmSettings::accel>("vmm.accel", kRestart),
     in<&Config::vmm, &VmmSettings::qemu_binary>("vmm.qemu_binary", kRestart),
     in<&Config::vmm, &VmmSettings::uid_base>("vmm.uid_base", kRestart),
+    in<&Config::web, &WebSettings::listen>("web.listen", kLive),
     top<&Config::scheduling>("scheduling", kLive),
     top<&Config::profiles>("profiles", kLive),
 };

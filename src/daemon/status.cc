@@ -47,9 +47,8 @@ json wait_json(const core::Wait& wait, Instant now, WallTime wall) {
 }
 
 json scope_json(const std::string& id, const core::ScopeState& state, Instant now, WallTime wall) {
-  std::size_t queued = state.unmatched.size();
-  for (const auto& demand : state.demands) queued += demand.jobs.size();
-  json out = {{"scope", id}, {"queued", queued}, {"seen", wall_text(state.as_of, now, wall)}};
+  json out = {
+      {"scope", id}, {"queued", core::listed(state)}, {"seen", wall_text(state.as_of, now, wall)}};
   if (state.failure) out["failure"] = state.failure->what;
   return out;
 }

@@ -32,6 +32,7 @@ struct VmHooks {
   std::function<void(core::Slot, const channel::Output&)> output;
   std::function<void(core::Slot, const channel::KeyAuthorized&)> key_authorized;
   std::function<void(core::Slot, const std::string& what)> refused;  // agent's `failed` after hello
+  std::function<void(Duration host_side)> launched;
 };
 
 // The daemon's parts a VM is made with.

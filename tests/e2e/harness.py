@@ -365,6 +365,11 @@ class MvrunnerTest(unittest.TestCase):
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        for path in self._cgroups():  # what a stand-in VM ran in there
+            try:
+                pathlib.Path(path, "cgroup.kill").write_text("1")
+            except OSError:
+                pass
         wait_for(lambda: not self._our_processes(), "killed processes are gone")
         wait_for(self._remove_cgroups, "the cgroups of killed VMs are free")
         self.namespaces.remove(self.instance)

@@ -115,5 +115,17 @@ def openapi_description():
     return done.stdout.strip()
 
 
+def promtool():
+    """Prometheus' own checker out of Debian's package, which is unpacked and not installed."""
+    target = CACHE / "promtool"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(prefix="promtool.", dir=CACHE) as work:
+            subprocess.run(["apt-get", "download", "-qq", "prometheus"], cwd=work, check=True)
+            (package,) = pathlib.Path(work).glob("prometheus_*.deb")
+            subprocess.run(["dpkg", "-x", package, "all"], cwd=work, check=True)
+            os.rename(f"{work}/all/usr/bin/promtool", target)
+    return target
+
+
 if __name__ == "__main__":
     print(prepare())

@@ -1,0 +1,19 @@
+// The state of the daemon as Prometheus text, made of the very values `ps` and `explain` print.
+// What each metric means stands in man/mvrunner-metrics.7, by name.
+#pragma once
+
+#include <string>
+
+#include "base/units.h"
+#include "core/config.h"
+#include "core/plan.h"
+#include "core/world.h"
+#include "daemon/tally.h"
+
+namespace mvr::daemon {
+
+// Format: https://prometheus.io/docs/instrumenting/exposition_formats (text 0.0.4).
+std::string metrics_text(const core::Config& config, const core::World& world,
+                         const core::Plan& plan, const Tally& tally, Instant now, WallTime wall);
+
+}  // namespace mvr::daemon
