@@ -11,9 +11,10 @@ class StandInVmmTest(MvrunnerTest):
         place = self.root / "vmm"
         place.mkdir()
         place.chmod(0o1777)
-        self.boots = place / "boots.log"
-        self.boots.touch()
-        self.boots.chmod(0o666)
+        self.boots, self.claims = place / "boots.log", place / "claims.log"
+        for log in (self.boots, self.claims):
+            log.touch()
+            log.chmod(0o666)
 
     def settings(self):
         return {**super().settings(), "vmm": {"accel": "tcg", "qemu_binary": str(QEMU)}}
