@@ -70,6 +70,7 @@ struct Vm {
   Instant since{};                 // of the phase
   Instant created{};
   std::optional<Runner> runner;       // registered at GitHub and not known to be gone
+  std::string requested;              // name of the runner whose registration is in flight
   bool jit_ready = false;             // the daemon holds its JIT config (or its command) for claim
   bool adopted = false;               // taken over at start and its agent has not answered yet
   bool warned = false;                // told that its job will soon be ended

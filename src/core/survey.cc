@@ -1,5 +1,7 @@
 #include "core/survey.h"
 
+#include <algorithm>
+
 namespace mvr::core {
 namespace {
 
@@ -23,6 +25,7 @@ void restart_boot(SurveyPlan& plan, Vm& vm, Instant now) {
 
 void normalise(SurveyPlan& plan, Vm& vm, Instant now) {
   vm.in_flight = {};
+  vm.requested.clear();
   switch (vm.phase) {
     case Phase::preparing:  // not reached: such a VM is erased
     case Phase::booting:
@@ -66,6 +69,13 @@ SurveyPlan survey(const std::vector<Leftover>& leftovers, Instant now) {
     }
   }
   return plan;
+}
+
+bool is_runner_in_use(const World& world, std::string_view name) {
+  return std::ranges::any_of(world.vms, [name](const auto& each) {
+    const Vm& vm = each.second;
+    return vm.requested == name || (vm.runner && vm.runner->name == name);
+  });
 }
 
 }  // namespace mvr::core

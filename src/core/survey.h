@@ -1,8 +1,9 @@
-// What is left on the host at start, and what to do with it.
+// What is left of VMs, on the host at start and at GitHub at any time, and what to do with it.
 #pragma once
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/world.h"
@@ -38,5 +39,15 @@ struct SurveyPlan {
 // listening, running and held keep their phase; ending and removing come back as ending with
 // kill_at = now.
 SurveyPlan survey(const std::vector<Leftover>& leftovers, Instant now);
+
+// Whether a VM has the runner of this name, or may yet get it: its registration is in flight. One
+// of ours for which this is false is a ghost, to be deleted at GitHub.
+//
+// A registration in flight is spared until its answer has come, whatever becomes of its VM: the
+// record waits for the answer. It is not saved. With the daemon that asked, the answer is lost,
+// and the JIT config in it: no VM can ever use that runner, and no name is made twice. So what
+// GitHub has made of the request, or makes of it later, is a ghost to every successor, at the
+// first look that shows it.
+bool is_runner_in_use(const World& world, std::string_view name);
 
 }  // namespace mvr::core

@@ -278,6 +278,7 @@ std::string Observer::apply(Vm& vm, const RequestJit& action) {
     note_share(action.repository, action.share);
   }
   vm.in_flight.jit = true;
+  vm.requested = action.runner;
   if (!action.runner.empty()) ++world_.runners;
   return applied();
 }
@@ -350,6 +351,7 @@ std::string Observer::apply(Vm& vm, const AgentReady&) {
 std::string Observer::apply(Vm& vm, const JitReady& event) {
   if (!vm.in_flight.jit) return "no JIT config was asked for";
   vm.in_flight.jit = false;
+  vm.requested.clear();
   vm.jit_failures = 0;
   if (event.runner.id != 0) vm.runner = event.runner;
   vm.jit_ready = vm.phase <= Phase::warm;
@@ -360,6 +362,7 @@ std::string Observer::apply(Vm& vm, const JitReady& event) {
 std::string Observer::apply(Vm& vm, const JitFailed& event) {
   if (!vm.in_flight.jit) return "no JIT config was asked for";
   vm.in_flight.jit = false;
+  vm.requested.clear();
   vm.jit_retry_at = std::max(event.retry_at, now_ + kLeastRetry);
   ++vm.jit_failures;
   if (vm.jit_failures >= kMaxJitFailures && vm.phase <= Phase::warm) {

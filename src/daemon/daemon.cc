@@ -249,10 +249,7 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
 
 void Daemon::sweep(const core::Scope& scope) {
   const auto is_live = [this](const std::string& name) {
-    for (const auto& [slot, vm] : world_.vms) {
-      if (vm.in_flight.jit || (vm.runner && vm.runner->name == name)) return true;
-    }
-    return false;
+    return core::is_runner_in_use(world_, name);
   };
   const auto done = [this, id = scope.id(),
                      as_of = loop_->now()](Result<github::SweepReport> report) {

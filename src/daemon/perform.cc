@@ -16,6 +16,7 @@ namespace {
 // What of a record a restarted daemon needs; changes of nothing else are written.
 core::Vm durable(core::Vm vm) {
   vm.in_flight = {};
+  vm.requested.clear();
   vm.jit_ready = false;
   vm.jit_failures = 0;
   vm.jit_retry_at = {};

@@ -69,6 +69,7 @@ std::vector<core::RunnerSeen> FakeGithub::list_runners(const std::string& scope)
 }
 
 bool FakeGithub::connect(std::int64_t id, std::function<void(const Job&)> take) {
+  if (swept_.contains(id)) stage_.violation("the sweep deleted the runner of a VM");
   const auto found = runners_.find(id);
   if (found == runners_.end()) return false;
   found->second.online = true;
@@ -103,9 +104,12 @@ void FakeGithub::assign() {
   }
 }
 
-void FakeGithub::sweep(const std::set<std::string>& known) {
-  std::erase_if(runners_, [&known](const auto& entry) {
-    return !entry.second.busy && !known.contains(entry.second.runner.name);
+void FakeGithub::sweep(const core::World& world) {
+  std::erase_if(runners_, [&](const auto& entry) {
+    const auto& [id, runner] = entry;
+    if (runner.busy || core::is_runner_in_use(world, runner.runner.name)) return false;
+    swept_.insert(id);
+    return true;
   });
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/names.h"
+#include "core/survey.h"
 #include "core/world.h"
 #include "stage.h"
 
@@ -57,8 +58,8 @@ class FakeGithub {
   [[nodiscard]] std::vector<core::RunnerSeen> list_runners(const std::string& scope) const;
   // Gives queued jobs to idle runners.
   void assign();
-  // Deletes idle runners the fleet does not know: the ghost sweep.
-  void sweep(const std::set<std::string>& known);
+  // Deletes idle runners that no VM has or may get: the ghost sweep.
+  void sweep(const core::World& world);
   [[nodiscard]] std::size_t runners() const { return runners_.size(); }
   [[nodiscard]] bool knows(std::int64_t id) const { return runners_.contains(id); }
 
@@ -67,6 +68,7 @@ class FakeGithub {
   std::vector<Job> jobs_;
   std::map<std::int64_t, Registration> runners_;
   std::set<std::string> names_;  // ever used
+  std::set<std::int64_t> swept_;
   std::int64_t next_id_ = 1;
 };
 

@@ -123,6 +123,7 @@ void Simulation::list_runners(const std::string& scope) {
   if (!stage_.fault(100)) {
     const core::RunnersSeen seen{scope, stage_.now, github_.list_runners(scope)};
     stage_.after(stage_.rng.between(50, 5'000), [this, seen] { (void)deliver(seen); });
+    github_.sweep(world_);
   }
   stage_.after(stage_.rng.between(20'000, 60'000), [this, scope] { list_runners(scope); });
 }
@@ -234,7 +235,7 @@ void Simulation::settle() {
   const Instant quiet = stage_.now + 2 * kMinute;
   while (failure_.empty() && stage_.now < quiet) tick();
   // What is left at GitHub are registrations whose answer was lost: the sweep's work.
-  github_.sweep({});
+  github_.sweep(world_);
   if (failure_.empty() && github_.runners() > 0) violation("a runner stays registered");
 }
 

@@ -196,6 +196,15 @@ TEST_CASE("a JIT config that comes too late is still deregistered") {
   CHECK_FALSE(answered.jit_ready);
 }
 
+TEST_CASE("the name of a runner that is being registered is kept until the answer") {
+  const Vm asked =
+      after(vm(1, Phase::booting), Dispatched{RequestJit{1, kScope, "mv-h1-00000001", "", 0, {}}});
+  CHECK(asked.requested == "mv-h1-00000001");
+  CHECK(after(asked, VmExited{1, ""}).requested == asked.requested);
+  CHECK(after(asked, JitReady{1, Runner{9, asked.requested}}).requested.empty());
+  CHECK(after(asked, JitFailed{1, kError, kNow}).requested.empty());
+}
+
 TEST_CASE("a removed VM waits for the answer about its registration") {
   Vm removing = vm(1, Phase::removing);
   removing.cause = EndCause::killed;

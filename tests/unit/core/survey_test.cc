@@ -46,6 +46,7 @@ TEST_CASE("booting and warm VMs boot anew without their runner") {
     saved.jit_ready = true;
     saved.jit_failures = 2;
     saved.in_flight.jit = true;
+    saved.requested = "mv-h1-0000000b";
     const SurveyPlan plan = survey({leftover(saved)}, kLater);
     Vm expected = vm(1, Phase::booting);
     expected.since = kLater;
@@ -120,6 +121,30 @@ TEST_CASE("an adopted VM whose claim was lost ends without blame on its profile"
   CHECK(adopted.vms.at(1).phase == Phase::ending);
   CHECK(adopted.vms.at(1).cause == EndCause::cancelled);
   CHECK(adopted.health.empty());
+}
+
+TEST_CASE("a runner that a VM has, or that is being registered for one, is no ghost") {
+  Vm asking = vm(2, Phase::removing);
+  asking.removed = true;
+  asking.in_flight.jit = true;
+  asking.requested = "mv-h1-0000000b";
+  World holder = world_with(asking);
+  holder.vms.emplace(1, with_runner(vm(1, Phase::listening)));
+  CHECK(is_runner_in_use(holder, holder.vms.at(1).runner->name));
+  CHECK(is_runner_in_use(holder, "mv-h1-0000000b"));
+  CHECK_FALSE(is_runner_in_use(holder, "mv-h1-0000000c"));
+}
+
+TEST_CASE("a runner whose registration the former daemon had asked for is a ghost") {
+  Vm asking = vm(1, Phase::warm);
+  asking.in_flight.jit = true;
+  asking.requested = "mv-h1-0000000b";
+  World holder = world();
+  for (const Vm& adopted : survey({leftover(asking)}, kLater).adopt) {
+    (void)observe(holder, Adopted{adopted}, kLater);
+  }
+  REQUIRE(holder.vms.contains(1));
+  CHECK_FALSE(is_runner_in_use(holder, "mv-h1-0000000b"));
 }
 
 }  // namespace mvr::core::test
