@@ -52,8 +52,7 @@ Result<bool> handle(const json& event, int& exit_code) {
     exit_code = event.value("code", 1);
     return true;
   }
-  if (kind == "failed")
-    return fail(Errc::io, "the VM failed: " + event.value("error", std::string()));
+  if (kind == "failed") return fail(Errc::io, event.value("error", std::string()));
   return false;
 }
 

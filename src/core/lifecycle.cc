@@ -54,12 +54,14 @@ class Stepper {
     return found == wants_.end() ? Want::doubtful : found->second;
   }
 
-  [[nodiscard]] std::string unwanted_text() const {
-    return world_.draining ? "the host is draining" : "no job waits for it any more";
+  [[nodiscard]] std::string unwanted_text(const Vm& vm) const {
+    if (world_.draining) return "the host is draining";
+    if (config_.profile(vm.profile) == nullptr) return "its profile is no longer configured";
+    return "no job waits for it any more";
   }
 
   [[nodiscard]] Stop cancel(const Vm& vm) const {
-    return Stop{vm.slot, kStopGrace, EndCause::cancelled, unwanted_text()};
+    return Stop{vm.slot, kStopGrace, EndCause::cancelled, unwanted_text(vm)};
   }
 
   std::optional<Action> boot_step(const Vm& vm) {
@@ -82,7 +84,7 @@ class Stepper {
     const auto end = [&vm](EndCause cause, std::string text) {
       return Stop{vm.slot, kStopGrace, cause, std::move(text)};
     };
-    if (world_.draining) return end(EndCause::cancelled, unwanted_text());
+    if (world_.draining) return end(EndCause::cancelled, unwanted_text(vm));
     const Profile* profile = config_.profile(vm.profile);
     if (profile == nullptr || surplus_idle_.contains(vm.slot)) {
       return end(EndCause::cancelled, "no more warm VMs of this profile are wanted");

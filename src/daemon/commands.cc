@@ -51,6 +51,17 @@ void Commands::finish(core::Slot slot, std::optional<int> code, const std::strin
   answer(code, why);
 }
 
+void Commands::finish_unserved(const core::Config& config) {
+  for (auto it = requests_.begin(); it != requests_.end();) {
+    const auto current = it++;
+    const CommandRequest& waiting = current->second;
+    if (waiting.slot || config.profile(waiting.profile) != nullptr) continue;
+    const auto ended = requests_.extract(current);
+    ended.mapped().on_end(std::nullopt, "profile '" + ended.mapped().profile +
+                                            "' is no longer configured: the command did not run");
+  }
+}
+
 core::DemandSeen Commands::demand(Instant now) const {
   core::DemandSeen seen;
   seen.scope = std::string(core::kCommandScope);

@@ -39,6 +39,8 @@ class Commands {
   void mark_started(core::Slot slot, const std::string& vm);
   // The VM of this slot ended: answers the client and forgets the request.
   void finish(core::Slot slot, std::optional<int> code, const std::string& why);
+  // Fails the requests that wait for a VM of a profile that is not configured (any more).
+  void finish_unserved(const core::Config& config);
 
   // The demand of all requests that do not run yet.
   [[nodiscard]] core::DemandSeen demand(Instant now) const;

@@ -238,6 +238,8 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
   } else if (github_ && !token.empty() && github_->renew(config_.github, std::move(token))) {
     reloaded.changes.push_back(Change{"the GitHub token", true});
   }
+  commands_.finish_unserved(config_);
+  commands_changed();
   if (web_) web_->listen_on(config_.web.listen);
   runners_due_ = loop_->now();
   discover();
@@ -402,7 +404,7 @@ void Daemon::serve_command(const core::Event& event, const core::Vm& before,
   const bool failed =
       after.cause != core::EndCause::cancelled && after.cause != core::EndCause::unused;
   if (failed) (void)commands_.assign(after.profile, after.slot);
-  const std::string why = std::string(core::cause_name(after.cause)) +
+  const std::string why = "the VM failed: " + std::string(core::cause_name(after.cause)) +
                           (after.cause_text.empty() ? "" : ": " + after.cause_text);
   commands_.finish(after.slot, after.exit_code, why);
   commands_changed();

@@ -70,6 +70,22 @@ class Reload(MvrunnerTest):
         self.write_profiles({"name": "small", "labels": ["mv-small"]})
         self.check_nothing_left()
 
+    def test_a_command_whose_profile_goes_while_it_waits_fails(self):
+        small = {"name": "small", "labels": ["mv-small"]}
+        self.write_profiles(small, {"name": "gone", "labels": ["mv-gone"]})
+        self.start_daemon()
+        self.assertEqual(self.cli("drain").returncode, 0)
+        command = self.start_cli("run", "--profile", "gone", "--", "true")
+        wait_for(lambda: [wait for wait in self.ps()["waits"] if wait["profile"] == "gone"],
+                 "the command waits", limit=30)
+        self.write_profiles(small)
+        self.assertEqual(self.cli("reload").returncode, 0)
+        _, said = command.communicate(timeout=30)
+        self.assertEqual(command.returncode, 1, said)
+        self.assertEqual(len(said.splitlines()), 1, said)
+        self.assertIn("profile 'gone' is no longer configured", said)
+        self.check_nothing_left()
+
     def test_scopes_and_token_change_with_a_signal(self):
         self.write_config(github={**self.settings()["github"], "scopes": []})
         self.start_daemon()

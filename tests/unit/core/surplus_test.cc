@@ -101,7 +101,8 @@ TEST_CASE("VMs of a scope or profile that left the configuration are given up") 
   CHECK(plan(without, holder, kNow).actions == std::vector<Action>{cancelled(1)});
   without = config();
   without.profiles.clear();
-  CHECK(plan(without, holder, kNow).actions == std::vector<Action>{cancelled(1)});
+  const Stop gone{1, seconds{10}, EndCause::cancelled, "its profile is no longer configured"};
+  CHECK(plan(without, holder, kNow).actions == std::vector<Action>{gone});
 }
 
 TEST_CASE("a VM whose command went away is given up at once") {

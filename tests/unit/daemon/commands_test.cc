@@ -83,3 +83,25 @@ TEST_CASE("a cancelled command names the VM to end, and nobody is called") {
   CHECK_FALSE(a.ended);
   CHECK_FALSE(b.ended);
 }
+
+TEST_CASE("commands that wait for a VM of a profile that is gone fail, and say so") {
+  core::Config config;
+  config.profiles.emplace_back().name = "small";
+  daemon::Commands commands;
+  Client gone;
+  Client served;
+  Client kept;
+  commands.add(served.request("gone"));
+  commands.assign("gone", 4);
+  commands.add(gone.request("gone"));
+  commands.add(kept.request("small"));
+  commands.finish_unserved(config);
+  CHECK(gone.ended);
+  CHECK(gone.code == std::nullopt);
+  CHECK(gone.why == "profile 'gone' is no longer configured: the command did not run");
+  CHECK_FALSE(kept.ended);
+  CHECK_FALSE(served.ended);  // it ends with its VM
+  REQUIRE(commands.find(4) != nullptr);
+  const auto demand = commands.demand(Instant{});
+  CHECK(demand.demands.size() == 2);
+}
