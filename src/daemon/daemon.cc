@@ -342,6 +342,8 @@ void Daemon::turn() {
     plan_ = core::plan(config_, world_, loop_->now());
     for (const auto& action : plan_.actions) {
       fold(core::Dispatched{action});
+      const auto* removal = std::get_if<core::Remove>(&action);
+      if (removal != nullptr) remember(world_.vms.at(removal->slot));
       performer_->perform(action, world_);
     }
     if (plan_.actions.empty() && inbox_.empty()) break;
@@ -369,16 +371,19 @@ void Daemon::fold(const core::Event& event) {
   if (!before) return;
   const auto it = world_.vms.find(before->slot);
   const core::Vm& after = it == world_.vms.end() ? *before : it->second;
+  if (std::holds_alternative<core::Removed>(event)) {
+    tally_.ended(config_, narrator_.finished(after));  // the narrator forgets it now
+  }
   narrator_.after(event, *before, after, loop_->now());
   serve_command(event, *before, after);
-  const bool removed = std::holds_alternative<core::Removed>(event);
-  if (!removed) return;
-  remember(narrator_.finished(after));
 }
 
 // What ended goes to history, and what history says about how long jobs take goes to the plan.
-void Daemon::remember(const history::FinishedJob& job) {
-  tally_.ended(config_, job);
+// Before anything of the VM is removed: while its directory is there, a daemon that dies leaves
+// this to its successor. What is done twice so, or because the removal failed, history takes once.
+void Daemon::remember(const core::Vm& vm) {
+  if (vm.name.empty()) return;  // a directory without a readable spec.json
+  const history::FinishedJob job = narrator_.finished(vm);
   fail_point("before history");
   if (auto recorded = history_->record(job); !recorded) {
     log(Level::warn, "history_not_written", {{"vm", job.vm}, {"error", recorded.error().what}});

@@ -86,7 +86,7 @@ class Daemon {
   void measure();
   void measure_pressure();
   void learn();
-  void remember(const history::FinishedJob& job);
+  void remember(const core::Vm& vm);
   void check_images();
   void warm_up();
   void open_web();

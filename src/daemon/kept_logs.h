@@ -1,6 +1,7 @@
 // Console and runner logs of VMs that have ended, in <state>/logs, within a byte budget.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "base/result.h"
@@ -9,7 +10,9 @@
 
 namespace mvr::daemon {
 
-// "<state>/logs/<vm>.console.log" or ".agent.log"; `vm` must be a plain name.
+inline constexpr std::size_t kMaxVmName = 63;
+
+// "<state>/logs/<vm>.console.log" or ".agent.log"; `vm` must be a plain name, see kMaxVmName.
 std::string kept_log_path(const core::Config& config, const std::string& vm,
                           const std::string& which);
 

@@ -95,7 +95,7 @@ void Narrator::note_times(const core::Vm& after, Instant now) {
 
 void Narrator::after(const core::Event& event, const core::Vm& before, const core::Vm& after,
                      Instant now) {
-  note_times(after, now);
+  if (!before.removed) note_times(after, now);
   if (before.phase != after.phase) phase_changed(before, after, now);
   const std::string since_launch = ms_text(now - after.created);
   std::visit(
@@ -117,6 +117,7 @@ void Narrator::after(const core::Event& event, const core::Vm& before, const cor
                 {{"vm", after.name},
                  {"cause", std::string(core::cause_name(after.cause))},
                  {"since_launch_ms", since_launch}});
+            times_.erase(after.name);
           },
           [&](const core::RemoveFailed& failed) {
             log(Level::error, "vm_not_removed", {{"vm", after.name}, {"error", failed.error.what}});
@@ -148,7 +149,7 @@ void Narrator::phase_changed(const core::Vm& before, const core::Vm& after, Inst
   log(Level::info, name, fields);
 }
 
-history::FinishedJob Narrator::finished(const core::Vm& vm) {
+history::FinishedJob Narrator::finished(const core::Vm& vm) const {
   history::FinishedJob job;
   job.vm = vm.name;
   job.profile = vm.profile;
@@ -168,7 +169,6 @@ history::FinishedJob Narrator::finished(const core::Vm& vm) {
     job.created = it->second.created;
     job.listening = it->second.listening;
     job.started = it->second.started;
-    times_.erase(it);
   }
   return job;
 }

@@ -20,8 +20,8 @@ class Narrator {
   void before(const core::Event& event, const core::World& world);
   // After an event changed a VM's record.
   void after(const core::Event& event, const core::Vm& before, const core::Vm& after, Instant now);
-  // What history keeps of a VM that was removed; forgets its times.
-  history::FinishedJob finished(const core::Vm& vm);
+  // What history keeps of a VM that has ended.
+  [[nodiscard]] history::FinishedJob finished(const core::Vm& vm) const;
 
  private:
   struct Times {
@@ -34,7 +34,7 @@ class Narrator {
   void news(const core::DemandSeen& seen, const core::World& world);
 
   const core::Config& config_;
-  std::map<std::string, Times> times_;  // by VM name
+  std::map<std::string, Times> times_;  // by VM name, until it is removed
   std::set<std::int64_t> known_jobs_;
 };
 

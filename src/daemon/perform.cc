@@ -72,7 +72,7 @@ void Performer::perform(const core::Action& action, const core::World& world) {
                  [this](const core::Warn& a) { warn(a); },
                  [this](const core::Stop& a) { stop(a); },
                  [this](const core::Kill& a) { kill(a); },
-                 [this](const core::Remove& a) { remove(a); },
+                 [&](const core::Remove& a) { remove(a, world.vms.at(a.slot).name); },
                  [this](const core::Deregister& a) { deregister(a); },
              },
              action);
@@ -169,10 +169,12 @@ void Performer::kill(const core::Kill& action) {
   }
 }
 
-void Performer::remove(const core::Remove& action) {
-  if (const LiveVm* vm = find(action.slot); vm != nullptr) {
-    if (auto kept = keep_logs(parts_.config, vm->names(), vm->name()); !kept) {
-      log(Level::warn, "logs_not_kept", {{"vm", vm->name()}, {"error", kept.error().what}});
+// `vm` may have ended while no daemon ran; it is empty when a former one had not come to write it.
+void Performer::remove(const core::Remove& action, const std::string& vm) {
+  if (is_plain_name(vm, kMaxVmName)) {
+    const core::SlotNames names = core::slot_names(parts_.config, action.slot);
+    if (auto kept = keep_logs(parts_.config, names, vm); !kept) {
+      log(Level::warn, "logs_not_kept", {{"vm", vm}, {"error", kept.error().what}});
     }
   }
   fail_point("logs kept");

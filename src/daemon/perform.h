@@ -54,7 +54,7 @@ class Performer {
   void warn(const core::Warn& action);
   void stop(const core::Stop& action);
   void kill(const core::Kill& action);
-  void remove(const core::Remove& action);
+  void remove(const core::Remove& action, const std::string& vm);
   void deregister(const core::Deregister& action);
   VmContext vm_context();
   void report(core::Event event) { hooks_.report(std::move(event)); }

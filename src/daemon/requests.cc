@@ -24,7 +24,6 @@ constexpr std::uint64_t kDefaultKeyLifetime = 60;
 constexpr std::uint64_t kMaxKeyLifetime = 24 * 3600;
 constexpr std::uint64_t kSshPort = 22;
 constexpr std::uint64_t kMaxPort = 65535;
-constexpr std::size_t kMaxVmName = 63;
 constexpr std::uint64_t kNoDeadline = 0;
 constexpr std::uint64_t kMaxDeadline = 30ULL * 24 * 3600 * 1000;
 constexpr std::size_t kMaxFinished = 200;

@@ -49,7 +49,10 @@ constexpr std::string_view kInsert =
     "INSERT INTO finished (vm, profile, scope, job, result, cause, cause_text, repository,"
     " workflow, exit_code, queued_ms, created_ms, listening_ms, started_ms, ended_ms, host,"
     " vcpus, memory, disk)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+    // Names are random: over the years one may come again, but not among the latest.
+    " WHERE NOT EXISTS (SELECT * FROM finished"
+    "  WHERE id > (SELECT max(id) FROM finished) - 1000 AND vm = ?)";
 constexpr std::string_view kForget =
     "DELETE FROM finished WHERE id <= (SELECT max(id) FROM finished) - ?";
 constexpr std::string_view kSelect =
@@ -224,6 +227,7 @@ Result<void> History::record(const FinishedJob& job) {
   insert.bind(std::int64_t{job.size.vcpus});
   insert.bind(to_integer(job.size.memory));
   insert.bind(to_integer(job.size.disk));
+  insert.bind(std::string_view(job.vm));
   TRY(insert.step());
   TRY_ASSIGN(Statement forget, database_->prepare(kForget));
   forget.bind(static_cast<std::int64_t>(kMaxEntries));

@@ -58,6 +58,8 @@ class History {
   History(History&&) = delete;
   History& operator=(History&&) = delete;
 
+  // A VM that is entered already, among the latest, stays as it was entered: whoever does not know
+  // whether that was done does it again.
   Result<void> record(const FinishedJob& job);
   // At most `limit` entries, the latest first.
   Result<std::vector<FinishedJob>> recent(std::size_t limit);

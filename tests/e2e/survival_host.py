@@ -385,6 +385,10 @@ class Host(standin.StandInVmmTest):
         claimed = collections.Counter(self.claims.read_text().split())
         self.assertEqual([name for name, count in claimed.items() if count > 1], [])
         rows = self.history()
+        for name in rows:
+            for which in ("console", "agent"):
+                self.assertTrue((self.state / f"logs/{name}.{which}.log").exists(),
+                                f"no {which} log of {name}")
         for name in self.waited:
             self.assertIn(f"event=vm_adopted vm={name} ", self.daemon.text())
             job, why = rows[name]
@@ -413,17 +417,19 @@ class Host(standin.StandInVmmTest):
         self.assertEqual(self.notices(rows), 1)
 
     def history(self):
-        """The job and the end of each VM of this life."""
+        """The job and the end of each VM of this life: one entry for each."""
         database = sqlite3.connect(self.state / "history.sqlite")
         rows = database.execute("SELECT vm, job, cause_text FROM finished").fetchall()
         database.close()
-        booted = {name for name, _ in self.booted()[self.first_boot:]}
-        return {vm: (job, why) for vm, job, why in rows if vm in booted}
+        booted = [name for name, _ in self.booted()[self.first_boot:]]
+        rows = [row for row in rows if row[0] in booted]
+        self.assertEqual(sorted(row[0] for row in rows), sorted(booted), "VMs in history")
+        return {vm: (job, why) for vm, job, why in rows}
 
     def notices(self, rows):
         """How many warnings the job near its limit got."""
         logs = [self.state / f"logs/{name}.agent.log" for name in rows if name.startswith("brief-")]
-        return sum(log.read_text().count("near its time limit") for log in logs if log.exists())
+        return sum(log.read_text().count("near its time limit") for log in logs)
 
     def own_processes(self):
         return [pid for pid in self._own_programs() if pid != self.foreign.sleeper.pid]

@@ -43,13 +43,16 @@ class Restart(MvrunnerTest):
         self.check_succeeds(job)
 
     def test_a_job_that_ends_while_no_daemon_runs_is_cleaned_up_by_the_next_one(self):
-        job, _, _ = self.start_held_job()
+        job, name, _ = self.start_held_job()
         self.assertEqual(self.daemon.stop(signal.SIGKILL), -signal.SIGKILL)
         self.open_gate()
         self.assertEqual(self.github.wait_job(job, "completed")["conclusion"], "success")
         wait_for(lambda: not self.vmm_pids(), "the VM ends by itself")
         self.start_daemon()
         self.wait_no_vm()
+        self.assertEqual([(vm["vm"], vm["job"]) for vm in self.finished()], [(name, "build")])
+        self.assertIn("Running job: build", self.cli("logs", name).stdout)
+        self.assertEqual(self.cli("logs", "--console", name).returncode, 0)
         self.check_nothing_left()
 
     def test_a_daemon_killed_during_a_boot_leaves_a_vm_the_next_one_uses_or_removes(self):

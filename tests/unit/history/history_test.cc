@@ -64,7 +64,9 @@ FinishedJob named(const std::string& vm) {
 
 FinishedJob run_of(const std::string& job, std::int64_t seconds,
                    const std::string& profile = "small") {
+  static int vms = 0;
   FinishedJob made = full_job();
+  made.vm = "small-" + std::to_string(++vms);
   made.job = job;
   made.profile = profile;
   made.ended = *made.started + std::chrono::seconds(seconds);
@@ -205,7 +207,7 @@ TEST_CASE("a damaged database is an error, not an answer") {
   const TempDir dir;
   {
     const auto history = opened(dir.file());
-    for (int i = 0; i < 200; ++i) REQUIRE(history->record(full_job()));
+    for (int i = 0; i < 200; ++i) REQUIRE(history->record(run_of("build", i)));
   }
   // Everything but the first page, which holds the schema.
   const auto size = std::filesystem::file_size(dir.file());
@@ -328,6 +330,18 @@ TEST_CASE("reading makes no file") {
   CHECK_FALSE(std::filesystem::exists(dir.file()));
 }
 
+TEST_CASE("a VM is entered once, and as it was entered first") {
+  const TempDir dir;
+  FinishedJob again = full_job();
+  again.cause = "vm_died";
+  REQUIRE(opened(dir.file())->record(full_job()));
+  const auto history = opened(dir.file());
+  REQUIRE(history->record(again));
+  REQUIRE(history->record(named("other")));
+  REQUIRE(history->record(again));
+  CHECK(recent(*history, 10) == std::vector<FinishedJob>{named("other"), full_job()});
+}
+
 TEST_CASE("what was queued in a time comes oldest first, without a queue time by its VM's") {
   const TempDir dir;
   const auto history = opened(dir.file());
@@ -368,8 +382,11 @@ TEST_CASE("only runs that came to their own end are estimated from") {
   FinishedJob set_back = run_of("build", -60);
   FinishedJob unknown = run_of("build", 60);
   unknown.started.reset();
-  for (const FinishedJob& job : {cut, cancelled, set_back, unknown}) {
-    for (int i = 0; i < 5; ++i) REQUIRE(history->record(job));
+  for (FinishedJob job : {cut, cancelled, set_back, unknown}) {
+    for (int i = 0; i < 5; ++i) {
+      job.vm += "x";
+      REQUIRE(history->record(job));
+    }
   }
   CHECK(history->estimates() ==
         std::vector<core::Estimate>{of_job("build", 60), of_profile("small", 60)});
