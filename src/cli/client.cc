@@ -1,6 +1,7 @@
 #include "cli/client.h"
 
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <cerrno>
 
@@ -42,6 +43,15 @@ Result<Client> Client::connect(const core::Config& config) {
   return client;
 }
 
+Result<void> Client::set_limit(Duration limit) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit);
+  const timeval value{seconds.count(), 0};
+  if (::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &value, sizeof value) != 0) {
+    return fail_errno(errno, "limit the wait for the daemon");
+  }
+  return {};
+}
+
 Result<void> Client::send(const json& request) {
   const std::string line = request.dump() + "\n";
   std::string_view rest = line;
@@ -58,10 +68,14 @@ Result<std::optional<json>> Client::receive() {
   std::size_t newline = buffer_.find('\n');
   while (newline == std::string::npos) {
     if (buffer_.size() > kMaxLine) return fail(Errc::too_large, "the daemon's answer is too long");
-    TRY_ASSIGN(sys::Received received, sys::receive_with_fd(socket_.get(), kReadSize));
-    if (received.fd) received_ = std::move(received.fd);
-    if (received.text.empty()) return std::optional<json>{};
-    buffer_ += received.text;
+    auto received = sys::receive_with_fd(socket_.get(), kReadSize);
+    if (!received && received.error().code == Errc::busy) {  // only with set_limit()
+      return fail(Errc::timed_out, "the daemon has not answered in time");
+    }
+    if (!received) return tl::unexpected(received.error());
+    if (received->fd) received_ = std::move(received->fd);
+    if (received->text.empty()) return std::optional<json>{};
+    buffer_ += received->text;
     newline = buffer_.find('\n');
   }
   json answer = json::parse(buffer_.substr(0, newline), nullptr, false);

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "base/units.h"
 #include "cli/cli.h"
 
 namespace mvr::cli {
@@ -16,6 +17,8 @@ class Client {
  public:
   // Err unavailable, with the remedy, when no daemon answers.
   static Result<Client> connect(const core::Config& config);
+  // receive() then fails with timed_out where an answer takes longer.
+  Result<void> set_limit(Duration limit);
   Result<void> send(const nlohmann::json& request);
   // The next answer line; empty at the end of the stream. A descriptor that came along is kept
   // for take_fd(). Answers with "ok":false become an Err.

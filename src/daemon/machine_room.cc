@@ -35,10 +35,15 @@ MachineRoom::MachineRoom(const core::Config& config)
       kernels_(config.state_dir),
       runners_(config.state_dir) {}
 
-Result<std::unique_ptr<MachineRoom>> MachineRoom::open(const core::Config& config) {
+Result<std::unique_ptr<MachineRoom>> MachineRoom::open_to_look(const core::Config& config) {
   std::unique_ptr<MachineRoom> room(new MachineRoom(config));
   TRY_ASSIGN(room->agent_, find_agent());
   TRY_ASSIGN(room->backend_, vmm::make_qemu(config.vmm.qemu_binary));
+  return room;
+}
+
+Result<std::unique_ptr<MachineRoom>> MachineRoom::open(const core::Config& config) {
+  TRY_ASSIGN(auto room, open_to_look(config));
   auto cgroups = sys::CgroupRoot::open(config.instance);
   if (!cgroups) {
     log(Level::warn, "no_cgroups",
@@ -76,15 +81,14 @@ std::string MachineRoom::origin(const core::Profile& profile) const {
   return std::to_string(stable_hash(all));
 }
 
-Result<vmm::Accel> MachineRoom::accelerator(const image::Kernel& kernel,
-                                            const std::string& initramfs) {
-  if (config_.vmm.accel == core::Accel::kvm) return vmm::Accel::kvm;
-  if (config_.vmm.accel == core::Accel::tcg) return vmm::Accel::tcg;
+Result<void> MachineRoom::choose_accelerator(const image::Kernel& kernel, BootKernel& boot) {
+  if (config_.vmm.accel == core::Accel::kvm) boot.accel = vmm::Accel::kvm;
+  if (config_.vmm.accel != core::Accel::automatic) return {};
   vmm::ProbeInput input;
   input.backend = backend_.get();
   input.kernel = kernel.path;
   input.kernel_id = kernel.digest;
-  input.initramfs = initramfs;
+  input.initramfs = boot.initramfs;
   input.work_dir = config_.state_dir + "/probe";
   input.cache_dir = config_.state_dir + "/accel";
   input.uid = config_.vmm.uid_base;  // what a VM of slot 0 may open
@@ -95,7 +99,9 @@ Result<vmm::Accel> MachineRoom::accelerator(const image::Kernel& kernel,
          {"effect", "VMs run in software emulation, many times slower"},
          {"kernel", kernel.name}});
   }
-  return result.accel;
+  boot.accel = result.accel;
+  boot.no_kvm = result.reason;
+  return {};
 }
 
 Result<BootKernel> MachineRoom::kernel(const std::string& name) {
@@ -105,7 +111,7 @@ Result<BootKernel> MachineRoom::kernel(const std::string& name) {
   boot.name = found.name;
   boot.path = found.path;
   TRY_ASSIGN(boot.initramfs, image::make_initramfs(config_.state_dir, found, agent_));
-  TRY_ASSIGN(boot.accel, accelerator(found, boot.initramfs));
+  TRY(choose_accelerator(found, boot));
   log(Level::info, "kernel_ready",
       {{"kernel", boot.name},
        {"vmm", std::string(backend_->name()) + " " + backend_->version()},

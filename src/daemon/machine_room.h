@@ -22,6 +22,7 @@ struct BootKernel {
   std::string path;
   std::string initramfs;
   vmm::Accel accel = vmm::Accel::tcg;
+  std::string no_kvm;  // why a guest does not run under KVM; empty: it does, or was not asked to
 };
 
 // Files for one VM, pinned while the descriptors live.
@@ -39,6 +40,8 @@ struct BootParts {
 class MachineRoom {
  public:
   static Result<std::unique_ptr<MachineRoom>> open(const core::Config& config);
+  // Without a cgroup root, for a look beside a daemon that has one.
+  static Result<std::unique_ptr<MachineRoom>> open_to_look(const core::Config& config);
 
   [[nodiscard]] vmm::Backend& backend() const { return *backend_; }
   [[nodiscard]] const std::optional<sys::CgroupRoot>& cgroups() const { return cgroups_; }
@@ -56,7 +59,7 @@ class MachineRoom {
 
  private:
   explicit MachineRoom(const core::Config& config);
-  Result<vmm::Accel> accelerator(const image::Kernel& kernel, const std::string& initramfs);
+  Result<void> choose_accelerator(const image::Kernel& kernel, BootKernel& boot);
 
   const core::Config& config_;
   image::ImageStore images_;

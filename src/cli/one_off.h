@@ -1,0 +1,24 @@
+// One command in a fresh VM: what `run` does, for whoever needs to know something from inside one.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/cli.h"
+
+namespace mvr::cli {
+
+// stream 1: standard output, 2: standard error.
+using OnOutput = std::function<void(int stream, const std::string& data)>;
+
+// Uses the running daemon; without one, a daemon of its own for as long as the command takes.
+// Returns the command's exit status. `profile` may be empty where there is only one.
+// Err timed_out when nothing is heard of it for `quiet_limit`: it waits for room, or hangs.
+Result<int> run_one_off(const Context& context, const core::Config& config,
+                        const std::string& profile, const std::vector<std::string>& argv,
+                        const OnOutput& on_output,
+                        std::optional<Duration> quiet_limit = std::nullopt);
+
+}  // namespace mvr::cli
