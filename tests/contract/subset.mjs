@@ -4,7 +4,7 @@
 //
 // Request bodies are closed (unknown properties are refused), which GitHub's text leaves open.
 // A nullable enumeration gets null among its values: OpenAPI 3.0 wants it written out, GitHub
-// leaves it out and answers null all the same.
+// leaves it out and answers null all the same. The validator wants the same for `anyOf`.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { routes } from '../fakes/github/rest.mjs';
 
@@ -28,6 +28,10 @@ function tidied(node) {
     else if (!kDropped.has(name)) copy[name] = tidied(value);
   }
   if (copy.nullable && copy.enum && !copy.enum.includes(null)) copy.enum.push(null);
+  if (copy.nullable && copy.anyOf && !copy.type) {
+    delete copy.nullable;
+    copy.anyOf.push({ enum: [null] });
+  }
   return copy;
 }
 

@@ -1,4 +1,11 @@
 // The tests' side door: make jobs, look at everything, break things.
+import {
+  addApp,
+  addInstallation,
+  changeInstallation,
+  dropTokens,
+  removeInstallation,
+} from './apps.mjs';
 import { fullName } from './shapes.mjs';
 import { iso, Refusal } from './world.mjs';
 
@@ -113,6 +120,26 @@ export const controlRoutes = [
   }),
   route('DELETE', /^\/_control\/tokens\/(?<id>[^/]+)$/, ({ world, params }) => {
     world.tokens.delete(params.id);
+    return { status: 204 };
+  }),
+  route('POST', /^\/_control\/apps$/, async ({ world, body }) => {
+    await addApp(world, body);
+    return { status: 201, body: {} };
+  }),
+  route('POST', /^\/_control\/installations$/, ({ world, body }) => {
+    const { id } = addInstallation(world, body);
+    return { status: 201, body: { id } };
+  }),
+  route('PATCH', /^\/_control\/installations\/(?<id>\d+)$/, ({ world, params, body }) => {
+    changeInstallation(world, Number(params.id), body);
+    return ok();
+  }),
+  route('DELETE', /^\/_control\/installations\/(?<id>\d+)$/, ({ world, params }) => {
+    removeInstallation(world, Number(params.id));
+    return { status: 204 };
+  }),
+  route('DELETE', /^\/_control\/installations\/(?<id>\d+)\/tokens$/, ({ world, params }) => {
+    dropTokens(world, Number(params.id));
     return { status: 204 };
   }),
   route('POST', /^\/_control\/faults$/, ({ faults, body }) => {

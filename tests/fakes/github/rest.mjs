@@ -1,6 +1,7 @@
 // The REST routes of GitHub we answer, by GitHub's own path templates, and the rules around all
 // of them: authentication, permissions, rate limits, conditional requests.
 import { createHash } from 'node:crypto';
+import { appRoutes } from './apps.mjs';
 import { groupJson, jitBlob, jobJson, repositoryJson, runJson, runnerJson } from './shapes.mjs';
 import { Refusal } from './world.mjs';
 
@@ -193,7 +194,7 @@ function getVersions() {
 
 // ---- the table -------------------------------------------------------------------------------
 
-// permission: what a fine-grained token needs, as [name, level].
+// permission: what a fine-grained token needs, as [name, level]; 'app' is the JWT of an App.
 const kRepo = '/repos/{owner}/{repo}';
 const kOrg = '/orgs/{org}';
 const runnerRoutes = (prefix, permission) => [
@@ -219,6 +220,7 @@ export const routes = [
   ['get', `${kOrg}/repos`, ['metadata', 'read'], listRepositories],
   ['get', `${kOrg}/actions/runner-groups`, [kOrgRunners, 'read'], listGroups],
   ...runnerRoutes(kOrg, kOrgRunners),
+  ...appRoutes.map(([method, path, handler]) => [method, path, 'app', handler]),
 ].map(([method, path, permission, handler]) => ({
   method,
   path,
@@ -246,8 +248,7 @@ export function findRoute(method, path) {
 
 // ---- rules for every request -------------------------------------------------------------------
 
-// Returns the token record; throws what GitHub would answer.
-export function authenticate(world, headers) {
+export function checkHeaders(headers) {
   if (!headers['user-agent']) {
     throw new Refusal(
       403,
@@ -258,10 +259,14 @@ export function authenticate(world, headers) {
   const version = headers['x-github-api-version'];
   if (version && !kVersions.includes(version))
     throw new Refusal(410, `API version ${version} is gone`);
+}
+
+// Returns the token record; throws what GitHub would answer.
+export function authenticate(world, headers) {
   const given = /^(?:bearer|token) (\S+)$/i.exec(headers.authorization ?? '');
   if (!given) throw new Refusal(401, 'Requires authentication');
   const token = world.tokens.get(given[1]);
-  if (!token) throw new Refusal(401, 'Bad credentials');
+  if (!token || token.expires <= world.now()) throw new Refusal(401, 'Bad credentials');
   return token;
 }
 
@@ -287,7 +292,13 @@ export function rateHeaders(token) {
   };
 }
 
+// Told with every answer to a classic token, also when there are none.
+export const scopeHeaders = (token) =>
+  token.scopes === null || token.scopes === undefined ? {} : { 'x-oauth-scopes': token.scopes };
+
 export function checkPermission(token, route, params) {
+  const account = params.owner ?? params.org;
+  if (token.owner && account?.toLowerCase() !== token.owner.login.toLowerCase()) throw notFound();
   const target = params.repo && `${params.owner}/${params.repo}`.toLowerCase();
   const names = token.repositories?.map((name) => name.toLowerCase());
   if (target && names && !names.includes(target)) throw notFound();
@@ -295,7 +306,8 @@ export function checkPermission(token, route, params) {
   const [name, level] = route.permission;
   const has = name === 'metadata' ? 'read' : token.permissions[name];
   if (has === 'write' || has === level) return;
-  const refusal = new Refusal(403, 'Resource not accessible by personal access token');
+  const whose = token.installation ? 'integration' : 'personal access token';
+  const refusal = new Refusal(403, `Resource not accessible by ${whose}`);
   refusal.headers = { 'x-accepted-github-permissions': `${name}=${level}` };
   throw refusal;
 }

@@ -8,6 +8,7 @@ import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { authenticateApp, loadVerifier } from './apps.mjs';
 import { Contract } from './contract.mjs';
 import { controlRoutes, Counters, Faults } from './control.mjs';
 import * as rest from './rest.mjs';
@@ -49,11 +50,11 @@ class StandIn {
       await this.readBody(call);
       const answer = await this.answer(call);
       if (answer.drop) response.destroy();
-      else send(response, answer);
+      else send(response, answer, this.world.now());
       this.note(call, answer, started);
     } catch (error) {
       const answer = refusalAnswer(error);
-      send(response, answer);
+      send(response, answer, this.world.now());
       this.note(call, answer, started);
     }
   }
@@ -130,21 +131,26 @@ class StandIn {
     return serveBy(runnerRoutes, { ...call, onAbort });
   }
 
-  github(call) {
+  async github(call) {
     const { request, url } = call;
     let token;
     try {
-      token = rest.authenticate(this.world, request.headers);
+      rest.checkHeaders(request.headers);
+      const isApp = call.route?.permission === 'app';
+      const authenticate = isApp ? authenticateApp : rest.authenticate;
+      token = await authenticate(this.world, request.headers);
+      call.token = token;
       rest.checkRate(token);
       if (!call.route) throw new Refusal(404, 'Not Found');
       const bad = this.contract?.checkRequest(call.route, contractRequest(call));
       if (bad?.length) return violationAnswer('request', bad);
-      rest.checkPermission(token, call.route, call.params);
+      if (!isApp) rest.checkPermission(token, call.route, call.params);
       const answer = this.checked(call, call.route.handler(call));
+      Object.assign((answer.headers ??= {}), rest.scopeHeaders(token));
       return conditional(call, token, answer, url);
     } catch (error) {
       const answer = this.checked(call, refusalAnswer(error));
-      if (token) Object.assign(answer.headers, charge(token));
+      if (token) Object.assign(answer.headers, charge(token), rest.scopeHeaders(token));
       return answer;
     }
   }
@@ -235,8 +241,9 @@ const violationAnswer = (side, violations) => ({
   body: errorBody(500, `the ${side} breaks GitHub's contract`, { violations }),
 });
 
-function send(response, { status, headers = {}, body }) {
+function send(response, { status, headers = {}, body }, now) {
   if (response.destroyed) return;
+  response.setHeader('date', new Date(now).toUTCString());
   const text = body === undefined ? '' : JSON.stringify(body);
   if (text) response.setHeader('content-type', 'application/json; charset=utf-8');
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
@@ -257,6 +264,7 @@ async function main() {
   });
   if (!values.token) throw new Error('--token is needed');
   const contract = values.openapi ? await Contract.load(values.openapi) : null;
+  if (values.openapi) loadVerifier(values.openapi);
   const standIn = new StandIn({
     token: values.token,
     controlToken: values['control-token'],

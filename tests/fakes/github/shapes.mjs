@@ -31,6 +31,29 @@ function ownerJson(base, owner) {
   };
 }
 
+export function installationJson(base, installation) {
+  const { id, app, owner, created, permissions, repositories, suspended } = installation;
+  return {
+    id,
+    account: ownerJson(base, owner),
+    repository_selection: repositories ? 'selected' : 'all',
+    access_tokens_url: `${base}/app/installations/${id}/access_tokens`,
+    repositories_url: `${base}/installation/repositories`,
+    html_url: `${base}/organizations/${owner.login}/settings/installations/${id}`,
+    app_id: app.id,
+    app_slug: `app-${app.id}`,
+    target_id: owner.id,
+    target_type: 'Organization',
+    permissions,
+    events: [],
+    created_at: iso(created),
+    updated_at: iso(created),
+    single_file_name: null,
+    suspended_by: suspended ? ownerJson(base, owner) : null,
+    suspended_at: suspended ? iso(created) : null,
+  };
+}
+
 export const fullName = (repository) => `${repository.owner.login}/${repository.name}`;
 
 export function repositoryJson(base, repository) {

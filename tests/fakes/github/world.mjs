@@ -12,6 +12,7 @@ const kDefaultSettings = {
   lost_after_ms: 600_000, // a running job without a sign of life fails
   stale_listing_ms: 0, // how long a taken job is still listed as queued
   unused_runner_ms: 0, // listening runners are deleted after this time; 0: never
+  clock_skew_s: 0, // GitHub's clock ahead of this host's
 };
 const kConclusions = { Succeeded: 'success', Failed: 'failure', Canceled: 'cancelled' };
 
@@ -42,8 +43,16 @@ export class World extends EventEmitter {
     this.runners = new Map();
     this.sessions = new Map();
     this.tokens = new Map();
+    this.apps = new Map();
+    this.installations = new Map();
     this.settings = { ...kDefaultSettings };
     this.next = { id: 1000, run: 17_000_000_001, job: 48_000_000_001, runner: 21, label: 301 };
+    this.next.installation = 90_000_001;
+  }
+
+  // GitHub's time of day, in milliseconds.
+  now() {
+    return Date.now() + this.settings.clock_skew_s * 1000;
   }
 
   // ---- accounts and repositories ---------------------------------------------------------------
@@ -104,17 +113,19 @@ export class World extends EventEmitter {
 
   // ---- tokens ----------------------------------------------------------------------------------
 
-  // permissions: {actions: 'read', ...}; without it the token may do everything.
+  // permissions: {actions: 'read', ...}; without it the token may do everything. scopes: those of
+  // a classic token, "repo, admin:org", which are told with every answer.
   setToken({
     token,
     permissions = null,
     repositories = null,
+    scopes = null,
     limit = 5000,
     used = 0,
     reset_in_s = 3600,
   }) {
     const reset = Math.floor(Date.now() / 1000) + reset_in_s;
-    this.tokens.set(token, { token, permissions, repositories, limit, used, reset });
+    this.tokens.set(token, { token, permissions, repositories, scopes, limit, used, reset });
   }
 
   // ---- jobs and runs ---------------------------------------------------------------------------
