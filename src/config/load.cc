@@ -47,28 +47,26 @@ void read_top(Section& top, core::Config& config) {
   }
 }
 
-void check_token(Section& section, const core::GithubSettings& github) {
-  const bool has_file = !github.token_file.empty();
-  const bool has_env_file = !github.token_env_file.empty();
-  if (has_file && has_env_file) {
-    section.add("token_env_file", "token_file is given too; keep one of the two");
-  }
-  if (!has_file && !has_env_file && !github.scopes.empty()) {
-    section.add("scopes", "scopes need a token: give github.token_file or github.token_env_file");
+// Said once, of the first scope it is true of.
+void check_credentials(Section& section, const core::GithubSettings& github) {
+  for (const core::Scope& scope : github.scopes) {
+    if (!github.credentials_of(scope).empty()) continue;
+    return section.add("scopes", quoted(scope.id()) +
+                                     " has no credentials: give it or github one of token_file, "
+                                     "token_env_file, token_credential and app");
   }
 }
 
 void read_github(Section section, core::GithubSettings& github, Report& report) {
   const std::size_t before = report.count();
   section.read("url", github.url, kWebAddress);
-  section.read("token_file", github.token_file, kOptionalFile);
-  section.read("token_env_file", github.token_env_file, kOptionalFile);
+  github.credentials = read_credentials(section, report);
   section.read("poll_interval", github.poll_interval, Span{seconds(1), hours(1)});
   section.read_list("extra_labels", github.extra_labels, Label{});
   read_scopes(section, github.scopes, report);
   section.finish();
   if (github.extra_labels.size() > 50) section.add("extra_labels", "more than 50 labels");
-  if (report.count() == before) check_token(section, github);
+  if (report.count() == before) check_credentials(section, github);
 }
 
 void read_host(Section& section, core::HostSettings& host) {

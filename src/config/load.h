@@ -33,8 +33,8 @@ Loaded parse(std::string_view yaml, const std::string& file, const std::string& 
 // Reads and parses; the reading error is one Problem.
 Loaded load(const std::string& path, const std::string& facts_hostname);
 
-// The effective configuration as YAML with every key, in the order of config/mvrunner.yaml.
-// Paths of secrets are shown, their contents never read.
+// The effective configuration as YAML with every key, in the order of config/mvrunner.yaml; of the
+// credentials only those given. Paths of secrets are shown, their contents never read.
 std::string to_yaml(const core::Config& config);
 
 }  // namespace mvr::config

@@ -96,6 +96,23 @@ class Writer {
   std::string prefix_;
 };
 
+void write_app(Writer out, const core::AppSettings& app) {
+  out.text("id", app.id);
+  if (!app.key_file.empty()) out.text("key_file", app.key_file);
+  if (!app.key_credential.empty()) out.text("key_credential", app.key_credential);
+  if (app.installation != 0) out.line("installation", std::to_string(app.installation));
+}
+
+// Only what is given: a key without its value would be another kind of credentials.
+void write_credentials(Writer& out, const core::Credentials& given) {
+  if (!given.token_file.empty()) out.text("token_file", given.token_file);
+  if (!given.token_env_file.empty()) out.text("token_env_file", given.token_env_file);
+  if (!given.token_credential.empty()) out.text("token_credential", given.token_credential);
+  if (!given.app) return;
+  out.line("app", "");
+  write_app(out.below(), *given.app);
+}
+
 void write_scope(Writer out, const core::Scope& scope) {
   if (scope.kind == core::ScopeKind::repository) {
     out.text("repository", scope.id());
@@ -106,12 +123,12 @@ void write_scope(Writer out, const core::Scope& scope) {
   }
   out.line("max", exact(scope.max));
   out.line("max_per_repo", exact(scope.max_per_repo));
+  write_credentials(out, scope.credentials);
 }
 
 void write_github(Writer out, const core::GithubSettings& github) {
   out.text("url", github.url);
-  out.text("token_file", github.token_file);
-  out.text("token_env_file", github.token_env_file);
+  write_credentials(out, github.credentials);
   out.line("poll_interval", exact(github.poll_interval));
   out.list("extra_labels", github.extra_labels);
   if (github.scopes.empty()) return out.line("scopes", "[]");

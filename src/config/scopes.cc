@@ -1,9 +1,41 @@
 #include <algorithm>
+#include <initializer_list>
+#include <utility>
 
 #include "config/schema.h"
 
 namespace mvr::config {
 namespace {
+
+// Of the keys that hold a value, the second is a problem.
+void keep_one(Section& section, std::initializer_list<std::pair<std::string_view, bool>> keys) {
+  std::string_view first;
+  for (const auto& [key, is_given] : keys) {
+    if (!is_given) continue;
+    if (!first.empty()) {
+      return section.add(key, std::string(first) + " is given too; keep one of the two");
+    }
+    first = key;
+  }
+}
+
+core::AppSettings read_app(Section section, const Report& report) {
+  core::AppSettings app;
+  const std::size_t before = report.count();
+  section.require("id", "the App's client id or App id");
+  section.read("id", app.id, kAppId);
+  section.read("key_file", app.key_file, kOptionalFile);
+  section.read("key_credential", app.key_credential, kOptionalCredential);
+  section.read("installation", app.installation, Id{});
+  section.finish();
+  keep_one(section,
+           {{"key_file", !app.key_file.empty()}, {"key_credential", !app.key_credential.empty()}});
+  const bool has_key = !app.key_file.empty() || !app.key_credential.empty();
+  if (!has_key && report.count() == before) {
+    section.add("has no private key: give key_file or key_credential");
+  }
+  return app;
+}
 
 core::Scope read_repository(Section& section) {
   core::Scope scope;
@@ -26,7 +58,7 @@ core::Scope read_organization(Section& section) {
   return scope;
 }
 
-core::Scope read_scope(Section& section) {
+core::Scope read_scope(Section& section, const Report& report) {
   const bool is_repository = section.has("repository");
   const bool is_organization = section.has("organization");
   if (is_repository && is_organization) {
@@ -43,6 +75,7 @@ core::Scope read_scope(Section& section) {
   core::Scope scope = is_repository ? read_repository(section) : read_organization(section);
   section.read("max", scope.max, Whole{0, 1000});
   section.read("max_per_repo", scope.max_per_repo, Whole{0, 1000});
+  scope.credentials = read_credentials(section, report);
   section.finish();
   return scope;
 }
@@ -87,6 +120,19 @@ std::string spelled(std::string name, const std::vector<core::Scope>& scopes) {
 
 }  // namespace
 
+core::Credentials read_credentials(Section& section, const Report& report) {
+  core::Credentials given;
+  section.read("token_file", given.token_file, kOptionalFile);
+  section.read("token_env_file", given.token_env_file, kOptionalFile);
+  section.read("token_credential", given.token_credential, kOptionalCredential);
+  if (section.has("app")) given.app = read_app(section.child("app"), report);
+  keep_one(section, {{"token_file", !given.token_file.empty()},
+                     {"token_env_file", !given.token_env_file.empty()},
+                     {"token_credential", !given.token_credential.empty()},
+                     {"app", given.app.has_value()}});
+  return given;
+}
+
 void read_scheduling(Section section, core::Config& config, Report& report) {
   auto& weights = config.scheduling.weights;
   section.entries("weights", [&](const Node& key, const Node& value, const std::string& path) {
@@ -108,7 +154,7 @@ void read_scopes(Section& github, std::vector<core::Scope>& scopes, Report& repo
   github.each("scopes", [&](const Node& item, const std::string& path) {
     const std::size_t at_start = report.count();
     Section section(&item, path, report);
-    core::Scope scope = read_scope(section);
+    core::Scope scope = read_scope(section, report);
     if (report.count() == at_start) check_overlap(section, scope, scopes);
     if (report.count() == at_start) scopes.push_back(std::move(scope));
   });

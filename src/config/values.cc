@@ -110,6 +110,13 @@ bool accepts_web_address(std::string_view text) {
   return is_word(rest.substr(0, colon), ".-", 253);
 }
 
+bool accepts_app_id(std::string_view text) { return is_word(text, "._-", 64); }
+
+// systemd takes more; it becomes a file's name, so that this much is enough.
+bool accepts_optional_credential(std::string_view text) {
+  return text.empty() || is_word(text, "._-", 255);
+}
+
 bool accepts_owner(std::string_view text) { return is_word(text, "-_", 39); }
 
 bool accepts_repository_name(std::string_view text) {
@@ -179,6 +186,10 @@ const Text kOptionalStoreName{accepts_optional_store_name,
 const Text kWebAddress{accepts_web_address,
                        "a web address like https://github.com, without a path"};
 const Text kOwner{accepts_owner, "the name of an organization or user at GitHub"};
+const Text kAppId{accepts_app_id, "the client id of a GitHub App, or its App id"};
+const Text kOptionalCredential{
+    accepts_optional_credential,
+    "a credential's name: letters, digits, . _ and - (or \"\" for none)"};
 const Text kRepositoryName{accepts_repository_name, "the name of a repository, without its owner"};
 const Text kRepository{accepts_repository, "a repository as owner/name"};
 const Text kRunnerGroup{accepts_runner_group, "a runner group's name, at most 128 bytes"};
@@ -200,6 +211,12 @@ std::optional<std::uint32_t> Whole::operator()(std::string_view text) const {
 
 std::string Whole::allowed() const {
   return "a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+}
+
+std::optional<std::int64_t> Id::operator()(std::string_view text) const {
+  const Result<std::int64_t> value = parse_i64(text);
+  if (!value || *value < 1) return std::nullopt;
+  return *value;
 }
 
 std::optional<std::int32_t> Signed::operator()(std::string_view text) const {

@@ -20,6 +20,12 @@ struct Whole {
   [[nodiscard]] std::string allowed() const;
 };
 
+// A number GitHub gives to something of its own.
+struct Id {
+  std::optional<std::int64_t> operator()(std::string_view text) const;
+  [[nodiscard]] std::string allowed() const { return "a whole number, as GitHub shows it"; }
+};
+
 struct Signed {
   std::int32_t least = 0;
   std::int32_t most = 0;
@@ -74,6 +80,8 @@ extern const Text kKernelName;  // kernel releases
 extern const Text kOptionalStoreName;
 extern const Text kWebAddress;
 extern const Text kOwner;
+extern const Text kAppId;
+extern const Text kOptionalCredential;  // or ""
 extern const Text kRepositoryName;
 extern const Text kRepository;      // owner/name
 extern const Text kRunnerGroup;     // or ""

@@ -50,6 +50,27 @@ struct Profile {
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 
+// The GitHub App mvrunner acts as.
+struct AppSettings {
+  std::string id;                 // its client id or its App id
+  std::string key_file;           // PEM; exactly one of key_file and key_credential is set
+  std::string key_credential;     // a name in $CREDENTIALS_DIRECTORY, see systemd.exec(5)
+  std::int64_t installation = 0;  // 0: looked up for each scope
+  friend auto operator<=>(const AppSettings&, const AppSettings&) = default;
+};
+
+// Who mvrunner is at GitHub, in one place of the configuration: at most one member is set.
+struct Credentials {
+  std::string token_file;
+  std::string token_env_file;    // KEY=VALUE lines; the key is GITHUB_TOKEN
+  std::string token_credential;  // a name in $CREDENTIALS_DIRECTORY
+  std::optional<AppSettings> app;
+  [[nodiscard]] bool empty() const {
+    return token_file.empty() && token_env_file.empty() && token_credential.empty() && !app;
+  }
+  friend auto operator<=>(const Credentials&, const Credentials&) = default;
+};
+
 enum class ScopeKind { repository, organization };
 
 // Where runners are registered and jobs are looked for.
@@ -61,6 +82,7 @@ struct Scope {
   std::string runner_group;               // organisation only; empty = the default group
   std::uint32_t max = 0;                  // VMs at once in this scope; 0 = no own limit
   std::uint32_t max_per_repo = 0;         // of these for one repository; 0 = no own limit
+  Credentials credentials = {};           // empty = those of the github section
   // "owner/repo" or "owner": the id used in World, logs and file names of our own.
   [[nodiscard]] std::string id() const {
     return repository.empty() ? owner : owner + "/" + repository;
@@ -70,11 +92,13 @@ struct Scope {
 
 struct GithubSettings {
   std::string url = "https://github.com";  // web address; the API base is derived from it
-  std::string token_file;                  // exactly one of token_file and token_env_file is set
-  std::string token_env_file;              // KEY=VALUE lines; the key is GITHUB_TOKEN
+  Credentials credentials;                 // of the scopes without their own
   Duration poll_interval{};
   std::vector<Scope> scopes;
   std::vector<std::string> extra_labels;  // registered beside a profile's labels
+  [[nodiscard]] const Credentials& credentials_of(const Scope& scope) const {
+    return scope.credentials.empty() ? credentials : scope.credentials;
+  }
   friend bool operator==(const GithubSettings&, const GithubSettings&) = default;
 };
 

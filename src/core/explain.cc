@@ -110,8 +110,11 @@ struct Advice {
   std::string operator()(const NoProfile&) const {
     return "give a profile these labels, or correct runs-on in the workflow";
   }
-  std::string operator()(const DiscoveryDown&) const {
-    return "check the network, the token and https://www.githubstatus.com";
+  std::string operator()(const DiscoveryDown& r) const {
+    const bool is_refused = r.error.code == Errc::unauthorized || r.error.code == Errc::denied ||
+                            r.error.code == Errc::not_found;
+    if (is_refused) return "what GitHub's refusal asks for; it is tried again by itself";
+    return "check the network and https://www.githubstatus.com";
   }
   std::string operator()(const Reserved&) const {
     return "nothing: it starts when it delays nobody, or after that job";

@@ -18,6 +18,7 @@
 #include "daemon/post_mortem.h"
 #include "daemon/pressure.h"
 #include "daemon/survey_host.h"
+#include "github/clock.h"
 #include "github/sweep.h"
 #include "sys/files.h"
 #include "sys/host.h"
@@ -98,9 +99,18 @@ Result<void> Daemon::open_host() {
 
 Result<void> Daemon::open_github() {
   if (config_.github.scopes.empty()) return {};
-  TRY_ASSIGN(Secret token, github::load_token(config_.github));
-  TRY_ASSIGN(github_, github::Client::create(*loop_, config_.github, std::move(token)));
+  TRY_ASSIGN(github::Keyring keyring, github::load_keyring(config_.github));
+  TRY_ASSIGN(github_, make_client(config_.github, std::move(keyring)));
   return {};
+}
+
+Result<std::unique_ptr<github::Client>> Daemon::make_client(const core::GithubSettings& settings,
+                                                            github::Keyring keyring) {
+  TRY_ASSIGN(auto client, github::Client::create(*loop_, settings, std::move(keyring)));
+  client->on_clock_skew([](Duration offset) {
+    log(Level::warn, "clock_skewed", {{"text", github::clock_text(offset)}});
+  });
+  return client;
 }
 
 // Adopts what lives; what does not becomes a record in phase removing, so that the plan erases it
@@ -215,12 +225,12 @@ Reloaded Daemon::reload() {
 Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
   ReloadPlan plan = plan_reload(config_, config);
   const bool has_scopes = !plan.config.github.scopes.empty();
-  Secret token;
+  github::Keyring keyring;
   std::unique_ptr<github::Client> client;
   if (has_scopes && config.github.url == config_.github.url) {
-    TRY_ASSIGN(token, github::load_token(plan.config.github));
+    TRY_ASSIGN(keyring, github::load_keyring(plan.config.github));
     if (!github_) {
-      TRY_ASSIGN(client, github::Client::create(*loop_, plan.config.github, token.copy()));
+      TRY_ASSIGN(client, make_client(plan.config.github, std::move(keyring)));
     }
   }
   if (plan.config.network.allow != config_.network.allow) {
@@ -235,8 +245,8 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
   if (client) {
     github_ = std::move(client);
     performer_->set_github(github_.get());
-  } else if (github_ && !token.empty() && github_->renew(config_.github, std::move(token))) {
-    reloaded.changes.push_back(Change{"the GitHub token", true});
+  } else if (github_ && !keyring.empty() && github_->renew(config_.github, std::move(keyring))) {
+    reloaded.changes.push_back(Change{"a GitHub token or key", true});
   }
   commands_.finish_unserved(config_);
   commands_changed();

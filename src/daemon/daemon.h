@@ -70,6 +70,8 @@ class Daemon {
   Daemon(core::Config config, DaemonOptions options);
   Result<void> open_host();
   Result<void> open_github();
+  Result<std::unique_ptr<github::Client>> make_client(const core::GithubSettings& settings,
+                                                      github::Keyring keyring);
   Result<void> take_over();
   Result<void> try_reload(core::Config config, Reloaded& reloaded);
   void discover();

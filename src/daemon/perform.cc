@@ -40,9 +40,10 @@ core::Scope former_scope(const std::string& id) {
 }
 
 // GitHub's own pace for a failed call, never sooner than the client allows.
-Instant retry_time(Instant now, const github::Client* client, std::string_view key) {
+Instant retry_time(Instant now, const github::Client* client, const core::Scope& scope,
+                   std::string_view key) {
   const Instant jittered = now + core::backoff_delay(core::kApiBackoff, 3, key);
-  return client == nullptr ? jittered : std::max(jittered, client->not_before());
+  return client == nullptr ? jittered : std::max(jittered, client->not_before(scope));
 }
 
 }  // namespace
@@ -118,13 +119,13 @@ void Performer::request_jit(const core::RequestJit& action) {
   const std::string name = vm->name();
   parts_.github->generate_jit(
       *scope, action.runner, core::labels_of(parts_.config, vm->profile()),
-      [this, slot, name, runner = action.runner](Result<github::JitConfig> made) {
+      [this, slot, name, scope = *scope, runner = action.runner](Result<github::JitConfig> made) {
         fail_point("answer to request_jit");
         if (!made) {
           log(Level::warn, "jit_failed",
               {{"vm", name}, {"runner", runner}, {"error", made.error().what}});
           report(core::JitFailed{slot, made.error(),
-                                 retry_time(parts_.loop.now(), parts_.github, runner)});
+                                 retry_time(parts_.loop.now(), parts_.github, scope, runner)});
           return;
         }
         // Answered also when the VM is gone meanwhile: its record waits for this, and then has
@@ -191,11 +192,11 @@ void Performer::deregister(const core::Deregister& action) {
   const core::Slot slot = action.slot;
   if (parts_.github == nullptr) return report(core::Deregistered{slot});
   parts_.github->delete_runner(
-      scope, action.runner.id, [this, slot, name = action.runner.name](Result<bool> done) {
+      scope, action.runner.id, [this, slot, scope, name = action.runner.name](Result<bool> done) {
         fail_point("answer to deregister");
         if (done) return report(core::Deregistered{slot});
         report(core::DeregisterFailed{slot, done.error(),
-                                      retry_time(parts_.loop.now(), parts_.github, name)});
+                                      retry_time(parts_.loop.now(), parts_.github, scope, name)});
       });
 }
 

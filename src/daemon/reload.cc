@@ -32,9 +32,21 @@ constexpr Key in(std::string_view name, bool needs_restart) {
       [](Config& to, const Config& from) { to.*Section.*Member = from.*Section.*Member; }};
 }
 
+template <auto Credential>
+constexpr Key credential(std::string_view name) {
+  return Key{name, false,
+             [](const Config& a, const Config& b) {
+               return a.github.credentials.*Credential != b.github.credentials.*Credential;
+             },
+             [](Config& to, const Config& from) {
+               to.github.credentials.*Credential = from.github.credentials.*Credential;
+             }};
+}
+
 constexpr bool kLive = false;
 constexpr bool kRestart = true;  // VMs, kernel objects or open files are named or made by it
 
+using core::Credentials;
 using core::GithubSettings;
 using core::HostSettings;
 using core::NetworkSettings;
@@ -50,8 +62,10 @@ constexpr std::array kKeys = {
     top<&Config::control_group>("control_group", kRestart),
     top<&Config::runner>("runner", kLive),
     in<&Config::github, &GithubSettings::url>("github.url", kRestart),
-    in<&Config::github, &GithubSettings::token_file>("github.token_file", kLive),
-    in<&Config::github, &GithubSettings::token_env_file>("github.token_env_file", kLive),
+    credential<&Credentials::token_file>("github.token_file"),
+    credential<&Credentials::token_env_file>("github.token_env_file"),
+    credential<&Credentials::token_credential>("github.token_credential"),
+    credential<&Credentials::app>("github.app"),
     in<&Config::github, &GithubSettings::poll_interval>("github.poll_interval", kLive),
     in<&Config::github, &GithubSettings::extra_labels>("github.extra_labels", kLive),
     in<&Config::github, &GithubSettings::scopes>("github.scopes", kLive),

@@ -1,23 +1,17 @@
 #include "github/client.h"
 
-#include <algorithm>
+#include <deque>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "base/text.h"
-#include "github/errors.h"
-#include "github/listing.h"
-#include "github/pages.h"
-#include "github/transport.h"
-#include "github/url.h"
-#include "github/wire.h"
+#include "github/account.h"
+#include "github/app.h"
+#include "github/clock.h"
 
 namespace mvr::github {
 namespace {
-
-constexpr Duration kKeepGroup{3'600'000};
-constexpr std::size_t kMostRunnerPages = 100;  // GitHub's 10,000 runners of a group
 
 // `labels` and `more`, in order, each once whatever its case.
 std::vector<std::string> join_labels(const std::vector<std::string>& labels,
@@ -32,172 +26,257 @@ std::vector<std::string> join_labels(const std::vector<std::string>& labels,
   return all;
 }
 
-// The answer holds a private key; it must not lie around in freed memory.
-void wipe(std::string& text) { std::fill(text.begin(), text.end(), '\0'); }
-
-Result<JitConfig> jit_of(ApiReply& reply, const std::string& name) {
-  auto config = decode_jit(reply.body);
-  wipe(reply.body);
-  if (config && config->runner.name != name) {
-    return fail(Errc::protocol, "GitHub answered with the configuration of another runner");
-  }
-  return config;
-}
-
-std::string token_file_of(const core::GithubSettings& settings) {
-  return settings.token_file.empty() ? settings.token_env_file : settings.token_file;
-}
+// Apps are told apart by id and key; an installation that is given is a matter of the scope.
+using AppPlace = std::pair<std::string, std::string>;
+AppPlace place_of_app(const core::Credentials& from) { return {from.app->id, place_of(from)}; }
 
 }  // namespace
 
 struct Client::State {
-  State(sys::Loop& the_loop, std::string the_base, const core::GithubSettings& settings,
-        std::unique_ptr<Transport> the_transport)
-      : loop(the_loop),
-        base(std::move(the_base)),
-        token_file(token_file_of(settings)),
-        extra_labels(settings.extra_labels),
-        transport(std::move(the_transport)),
-        fetcher(*transport),
-        lister(loop, fetcher, base, token_file) {}
+  State(sys::Loop& the_loop, std::string the_base, Tuning the_tuning)
+      : loop(the_loop), base(std::move(the_base)), tuning(the_tuning) {}
 
-  struct Group {
-    std::int64_t id = 0;
-    Instant good_until{};
+  using Found = std::function<void(Result<Account*>)>;
+  // An account by a token of the operator's.
+  struct ByToken {
+    std::unique_ptr<FixedToken> source;
+    std::unique_ptr<Account> account;
+  };
+  // An account by an installation of an App.
+  struct ByApp {
+    std::unique_ptr<InstallationToken> source;
+    std::unique_ptr<Account> account;
   };
 
-  [[nodiscard]] CallInfo about(Endpoint endpoint, const core::Scope& scope,
-                               std::string label) const {
-    return CallInfo{endpoint, scope.kind, std::move(label), token_file};
-  }
-  void find_group(const core::Scope& scope, Done<std::int64_t> done);
-  void post_jit(const core::Scope& scope, JitRequest request, Done<JitConfig> done);
+  void take(const core::GithubSettings& settings);
+  bool take(const core::Credentials& from, Proof proof);
+  [[nodiscard]] const core::Credentials& credentials_of(const core::Scope& scope) const;
+  void find(const core::Scope& scope, Found found);
+  template <class T>
+  void with_account(const core::Scope& scope, Done<T> done,
+                    std::function<void(Account&, Done<T>)> use);
+  Result<Account*> by_token(const core::Credentials& from);
+  Result<Account*> by_app(App& app, std::int64_t installation);
+  Result<App*> app_of(const core::Credentials& from);
+  [[nodiscard]] Account* known(const core::Scope& scope) const;
+  [[nodiscard]] const App* known_app(const core::Scope& scope) const;
+  [[nodiscard]] Transport::OnClock clock_watch();
+  void later(std::function<void()> act);
+  void act();
 
   sys::Loop& loop;
   std::string base;
-  std::string token_file;
+  Tuning tuning;
   std::vector<std::string> extra_labels;
-  std::map<std::pair<std::string, std::string>, Group> groups;  // by organisation and name
-  // In this order: what is below uses what is above.
-  std::unique_ptr<Transport> transport;
-  Fetcher fetcher;
-  Lister lister;
+  core::Credentials fallback;                       // of scopes that name none
+  std::map<std::string, core::Credentials> routes;  // by id of the scope
+  Keyring keyring;
+  std::function<void(Duration)> on_clock_skew;
+  bool is_clock_known_off = false;
+  // In this order: what is below uses what is above. Nothing is taken out: VMs of former scopes
+  // have runners to delete.
+  std::map<AppPlace, std::unique_ptr<App>> apps;
+  std::map<core::Credentials, ByToken> by_tokens;
+  std::map<std::pair<const App*, std::int64_t>, ByApp> by_apps;
+  std::deque<std::function<void()>> acts;
+  sys::Timer timer;
 };
 
-// Asks for the id of the scope's runner group. Only for organisations that name one.
-void Client::State::find_group(const core::Scope& scope, Done<std::int64_t> done) {
-  PageQuery<RunnerGroup> query;
-  query.url = groups_url(base, scope.owner);
-  query.about = about(Endpoint::list_groups, scope, request_label("GET", query.url));
-  query.decode = decode_groups;
-  fetcher.fetch<RunnerGroup>(
-      std::move(query), [this, scope, done = std::move(done)](Result<Pages<RunnerGroup>> pages) {
-        if (!pages) return done(fail(std::move(pages.error())));
-        for (const RunnerGroup& group : pages->items) {
-          if (ascii_lower(group.name) != ascii_lower(scope.runner_group)) continue;
-          groups[{scope.owner, scope.runner_group}] = Group{group.id, loop.now() + kKeepGroup};
-          return done(group.id);
-        }
-        done(fail(Errc::not_found, "the organisation " + scope.owner + " has no runner group \"" +
-                                       printable(scope.runner_group, 100) +
-                                       "\" that this token sees; check runner_group of the scope"));
-      });
+void Client::State::take(const core::GithubSettings& settings) {
+  extra_labels = settings.extra_labels;
+  fallback = settings.credentials;
+  for (const core::Scope& scope : settings.scopes) {
+    routes[scope.id()] = settings.credentials_of(scope);
+  }
 }
 
-void Client::State::post_jit(const core::Scope& scope, JitRequest request, Done<JitConfig> done) {
-  ApiRequest call;
-  call.method = "POST";
-  call.url = jit_url(base, scope);
-  call.body = encode_jit_request(request);
-  call.about = about(Endpoint::generate_jit, scope, request_label("POST", call.url));
-  const std::string label = call.about.label;
-  auto finish = [this, scope, label, name = std::move(request.name),
-                 done = std::move(done)](Result<ApiReply> reply) {
-    if (!reply) {
-      // The group may have been deleted and made anew: look it up again next time.
-      groups.erase({scope.owner, scope.runner_group});
-      return done(fail(std::move(reply.error())));
-    }
-    done(context(jit_of(*reply, name), label));
+// True when what is there by this name is another one now.
+bool Client::State::take(const core::Credentials& from, Proof proof) {
+  bool is_other = false;
+  const auto found = by_tokens.find(from);
+  if (found != by_tokens.end() && found->second.account) {
+    is_other = found->second.source->replace(proof.token.copy());
+    if (is_other) found->second.account->transport().forget_limits();
+  }
+  if (from.app) {
+    const auto app = apps.find(place_of_app(from));
+    if (app != apps.end()) is_other = app->second->set_key(*proof.key);
+  }
+  keyring.insert_or_assign(from, std::move(proof));
+  return is_other;
+}
+
+const core::Credentials& Client::State::credentials_of(const core::Scope& scope) const {
+  const auto route = routes.find(scope.id());
+  return route == routes.end() ? fallback : route->second;
+}
+
+// What has nothing to wait for must call back from the loop all the same.
+void Client::State::later(std::function<void()> act_later) {
+  acts.push_back(std::move(act_later));
+  if (acts.size() == 1) timer = loop.call_at(loop.now(), [this] { act(); });
+}
+
+void Client::State::act() {
+  const auto next = std::move(acts.front());
+  acts.pop_front();
+  if (!acts.empty()) timer = loop.call_at(loop.now(), [this] { act(); });
+  next();  // last: it may end all this
+}
+
+Transport::OnClock Client::State::clock_watch() {
+  return [this](Duration offset) {
+    const bool is_off = is_clock_off(offset);
+    if (is_off && !is_clock_known_off && on_clock_skew) on_clock_skew(offset);
+    is_clock_known_off = is_off;
   };
-  transport->send(std::move(call), std::move(finish));
+}
+
+Result<Account*> Client::State::by_token(const core::Credentials& from) {
+  ByToken& known = by_tokens[from];
+  if (known.account) return known.account.get();
+  known.source = std::make_unique<FixedToken>(keyring[from].token.copy(), place_of(from));
+  TRY_ASSIGN(auto transport, Transport::create(loop, *known.source, tuning, clock_watch()));
+  known.account = std::make_unique<Account>(loop, base, *known.source, std::move(transport));
+  return known.account.get();
+}
+
+Result<App*> Client::State::app_of(const core::Credentials& from) {
+  std::unique_ptr<App>& app = apps[place_of_app(from)];
+  if (!app) {
+    TRY_ASSIGN(app, App::create(loop, base, App::Identity{from.app->id, place_of(from)},
+                                *keyring[from].key, tuning, clock_watch()));
+  }
+  return app.get();
+}
+
+Result<Account*> Client::State::by_app(App& app, std::int64_t installation) {
+  ByApp& known = by_apps[{&app, installation}];
+  if (known.account) return known.account.get();
+  known.source = std::make_unique<InstallationToken>(loop, app, installation);
+  TRY_ASSIGN(auto transport, Transport::create(loop, *known.source, tuning, clock_watch()));
+  known.account = std::make_unique<Account>(loop, base, *known.source, std::move(transport));
+  return known.account.get();
+}
+
+void Client::State::find(const core::Scope& scope, Found found) {
+  const core::Credentials& from = credentials_of(scope);
+  if (from.empty() || keyring.count(from) == 0) {
+    return found(fail(Errc::not_found, "the scope " + scope.id() + " has no credentials any more"));
+  }
+  if (!from.app) return found(by_token(from));
+  const auto app = app_of(from);
+  if (!app) return found(fail(app.error()));
+  if (from.app->installation != 0) return found(by_app(**app, from.app->installation));
+  (*app)->find(scope, [this, app = *app, found = std::move(found)](Result<std::int64_t> id) {
+    if (!id) return found(fail(std::move(id.error())));
+    found(by_app(*app, *id));
+  });
+}
+
+template <class T>
+void Client::State::with_account(const core::Scope& scope, Done<T> done,
+                                 std::function<void(Account&, Done<T>)> use) {
+  auto is_inside = std::make_shared<bool>(true);
+  find(scope,
+       [this, is_inside, done = std::move(done), use = std::move(use)](Result<Account*> account) {
+         if (account) return use(**account, done);
+         if (!*is_inside) return done(fail(std::move(account.error())));
+         later([done, error = std::move(account.error())] { done(fail(error)); });
+       });
+  *is_inside = false;
+}
+
+const App* Client::State::known_app(const core::Scope& scope) const {
+  const core::Credentials& from = credentials_of(scope);
+  if (!from.app) return nullptr;
+  const auto app = apps.find(place_of_app(from));
+  return app == apps.end() ? nullptr : app->second.get();
+}
+
+Account* Client::State::known(const core::Scope& scope) const {
+  const core::Credentials& from = credentials_of(scope);
+  if (!from.app) {
+    const auto account = by_tokens.find(from);
+    return account == by_tokens.end() ? nullptr : account->second.account.get();
+  }
+  const App* const app = known_app(scope);
+  if (app == nullptr) return nullptr;
+  const std::int64_t installation =
+      from.app->installation != 0 ? from.app->installation : app->known(scope).value_or(0);
+  const auto account = by_apps.find({app, installation});
+  return account == by_apps.end() ? nullptr : account->second.account.get();
 }
 
 Client::Client() = default;
 Client::~Client() = default;
 
 Result<std::unique_ptr<Client>> Client::create(sys::Loop& loop,
-                                               const core::GithubSettings& settings, Secret token,
-                                               Tuning tuning) {
+                                               const core::GithubSettings& settings,
+                                               Keyring keyring, Tuning tuning) {
   TRY_ASSIGN(std::string base, api_base(settings.url));
-  TRY_ASSIGN(auto transport, Transport::create(loop, std::move(token), tuning));
   std::unique_ptr<Client> made(new Client());
-  made->state_ = std::make_unique<State>(loop, std::move(base), settings, std::move(transport));
+  made->state_ = std::make_unique<State>(loop, std::move(base), tuning);
+  made->state_->take(settings);
+  made->state_->keyring = std::move(keyring);
   return made;
 }
 
-bool Client::renew(const core::GithubSettings& settings, Secret token) {
-  state_->token_file = token_file_of(settings);
-  state_->lister.set_token_file(state_->token_file);
-  state_->extra_labels = settings.extra_labels;
-  return state_->transport->set_token(std::move(token));
+bool Client::renew(const core::GithubSettings& settings, Keyring keyring) {
+  state_->take(settings);
+  bool is_other = false;
+  for (auto& [from, proof] : keyring) is_other |= state_->take(from, std::move(proof));
+  return is_other;
+}
+
+void Client::on_clock_skew(std::function<void(Duration offset)> report) {
+  state_->on_clock_skew = std::move(report);
 }
 
 void Client::generate_jit(const core::Scope& scope, const std::string& runner_name,
                           const std::vector<std::string>& labels, Done<JitConfig> done) {
-  JitRequest request;
-  request.name = runner_name;
-  request.labels = join_labels(labels, state_->extra_labels);
-  const bool is_default = scope.kind == core::ScopeKind::repository || scope.runner_group.empty();
-  if (is_default) return state_->post_jit(scope, std::move(request), std::move(done));
-  const auto known = state_->groups.find({scope.owner, scope.runner_group});
-  if (known != state_->groups.end() && state_->loop.now() < known->second.good_until) {
-    request.group = known->second.id;
-    return state_->post_jit(scope, std::move(request), std::move(done));
-  }
-  state_->find_group(scope, [state = state_.get(), scope, request = std::move(request),
-                             done = std::move(done)](Result<std::int64_t> group) mutable {
-    if (!group) return done(fail(std::move(group.error())));
-    request.group = *group;
-    state->post_jit(scope, std::move(request), std::move(done));
-  });
-}
-
-void Client::list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done) {
-  PageQuery<RunnerRecord> query;
-  query.url = runners_url(state_->base, scope);
-  query.about = state_->about(Endpoint::list_runners, scope, request_label("GET", query.url));
-  query.decode = decode_runners;
-  query.most_pages = kMostRunnerPages;
-  state_->fetcher.fetch<RunnerRecord>(
-      std::move(query), [done = std::move(done)](Result<Pages<RunnerRecord>> pages) {
-        if (!pages) return done(fail(std::move(pages.error())));
-        if (!pages->whole) {
-          return done(fail(Errc::too_large,
-                           "the scope has more runners than mvrunner reads; "
-                           "remove those that are offline for good"));
-        }
-        done(std::move(pages->items));
+  state_->with_account<JitConfig>(
+      scope, std::move(done),
+      [scope, runner_name, all = join_labels(labels, state_->extra_labels)](Account& account,
+                                                                            Done<JitConfig> then) {
+        account.generate_jit(scope, runner_name, all, std::move(then));
       });
 }
 
+void Client::list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done) {
+  using Records = std::vector<RunnerRecord>;
+  state_->with_account<Records>(scope, std::move(done),
+                                [scope](Account& account, Done<Records> then) {
+                                  account.list_runners(scope, std::move(then));
+                                });
+}
+
 void Client::delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done) {
-  ApiRequest call;
-  call.method = "DELETE";
-  call.url = runner_url(state_->base, scope, id);
-  call.about = state_->about(Endpoint::delete_runner, scope, request_label("DELETE", call.url));
-  state_->transport->send(std::move(call), [done = std::move(done)](Result<ApiReply> reply) {
-    if (reply) return done(true);
-    if (reply.error().code == Errc::not_found) return done(false);
-    done(fail(std::move(reply.error())));
-  });
+  state_->with_account<bool>(scope, std::move(done),
+                             [scope, id](Account& account, Done<bool> then) {
+                               account.delete_runner(scope, id, std::move(then));
+                             });
 }
 
 void Client::queued_jobs(const core::Scope& scope, Done<JobListing> done) {
-  state_->lister.list(scope, std::move(done));
+  state_->with_account<JobListing>(scope, std::move(done),
+                                   [scope](Account& account, Done<JobListing> then) {
+                                     account.queued_jobs(scope, std::move(then));
+                                   });
 }
 
-Instant Client::not_before() const { return state_->transport->not_before(); }
-unsigned Client::stretch() const { return state_->transport->stretch(); }
+Instant Client::not_before(const core::Scope& scope) const {
+  Instant when{};
+  if (const App* app = state_->known_app(scope)) when = app->not_before();
+  if (Account* account = state_->known(scope)) {
+    when = std::max(when, account->transport().not_before());
+  }
+  return when;
+}
+
+unsigned Client::stretch(const core::Scope& scope) const {
+  Account* const account = state_->known(scope);
+  return account == nullptr ? 1 : account->transport().stretch();
+}
 
 }  // namespace mvr::github

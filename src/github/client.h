@@ -1,4 +1,5 @@
-// GitHub's REST API for one account: requests, errors, runner records, job discovery.
+// GitHub's REST API: requests, errors, runner records, job discovery, each scope by its own
+// credentials.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include "core/backoff.h"
 #include "core/config.h"
 #include "core/world.h"
+#include "github/keyring.h"
 #include "sys/loop.h"
 
 namespace mvr::github {
@@ -22,10 +24,6 @@ namespace mvr::github {
 // *.ghe.com -> https://api.<host>, any other host -> https://<host>/api/v3. Plain http is allowed
 // for loopback and private or documentation addresses only.
 Result<std::string> api_base(const std::string& web_url);
-
-// Reads the token (first line of the file, or GITHUB_TOKEN= of the environment file). Err when the
-// file is readable by others.
-Result<Secret> load_token(const core::GithubSettings& settings);
 
 struct RunnerRecord {
   std::int64_t id = 0;
@@ -58,23 +56,29 @@ struct Tuning {
   Duration change_gap{1'000};     // between POSTs and DELETEs, once a burst of 5 is used up
 };
 
-// Serial per client, as GitHub asks: one request under way, the rest queue. All callbacks come
-// from the loop and may destroy the client. Errors carry GitHub's own message, our meaning of it,
-// and the remedy; codes: unauthorized (401), denied (403), rate_limited, not_found (404), exists
-// (409), unsupported (410), invalid (422), busy (422 on delete of a busy runner), unavailable
-// (5xx, network), timed_out, protocol, too_large.
+// Scopes with the same token, or with the same installation of an App, share an account: its
+// limits, its known pages, and its order of requests, serial as GitHub asks: one under way, the
+// rest queue. All callbacks come from the loop and may destroy the client. Errors carry GitHub's
+// own message, our meaning of it, and the remedy; codes: unauthorized (401), denied (403),
+// rate_limited, not_found (404), exists (409), unsupported (410), invalid (422), busy (422 on
+// delete of a busy runner), unavailable (5xx, network), timed_out, protocol, too_large.
 class Client {
  public:
   template <class T>
   using Done = std::function<void(Result<T>)>;
+  // `keyring` has what `settings` name, see load_keyring().
   static Result<std::unique_ptr<Client>> create(sys::Loop& loop,
-                                                const core::GithubSettings& settings, Secret token,
-                                                Tuning tuning = {});
+                                                const core::GithubSettings& settings,
+                                                Keyring keyring, Tuning tuning = {});
   ~Client();
-  // From now on with this token and these labels; settings.url must be that of create(). Requests
-  // under way and those queued go on. True when the token is another one: then what GitHub said
-  // about the pace of the former is forgotten.
-  bool renew(const core::GithubSettings& settings, Secret token);
+  // From now on with these secrets, scopes and labels; settings.url must be that of create().
+  // Requests under way and those queued go on; scopes that are no longer in the settings keep the
+  // credentials they had. True when one of the secrets is another one than before in the same
+  // place: then what GitHub said about the pace of the former is forgotten.
+  bool renew(const core::GithubSettings& settings, Keyring keyring);
+  // Calls `report` when an answer shows that this host's clock is more than 30 s ahead of GitHub's
+  // (negative: behind), and again after it was right. May do nothing to the client.
+  void on_clock_skew(std::function<void(Duration offset)> report);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
@@ -91,9 +95,9 @@ class Client {
   void queued_jobs(const core::Scope& scope, Done<JobListing> done);
   // GitHub said not before this time (rate limit). Requests wait until then, but fail with
   // rate_limited when that takes longer than Tuning::longest_wait.
-  [[nodiscard]] Instant not_before() const;
+  [[nodiscard]] Instant not_before(const core::Scope& scope) const;
   // The factor to stretch polling by: more than 1 when the hour's budget of requests runs low.
-  [[nodiscard]] unsigned stretch() const;
+  [[nodiscard]] unsigned stretch(const core::Scope& scope) const;
 
  private:
   Client();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "github/clock.h"
 #include "github/wire.h"
 
 namespace mvr::github {
@@ -66,23 +67,94 @@ RateLimit rate_limit_of(const sys::HttpResponse& response, const std::string& me
   return {response.status == 429 || has_rate_limit_text(message), std::nullopt};
 }
 
-std::string denied_text(const sys::HttpResponse& response, const CallInfo& call) {
+struct Permission {
+  std::string_view fine;     // of a fine-grained token or an App
+  std::string_view classic;  // scope of a classic token
+};
+
+Permission needed_permission(Endpoint endpoint, core::ScopeKind scope) {
+  const bool is_organization = scope == core::ScopeKind::organization;
+  switch (endpoint) {
+    case Endpoint::list_runs:
+    case Endpoint::list_jobs:
+      return {"\"Actions: read\" on the repository", "repo"};
+    case Endpoint::list_repositories:
+      return {"\"Metadata: read\" on the organisation's repositories", "repo"};
+    case Endpoint::list_runners:
+      if (is_organization)
+        return {"\"Self-hosted runners: read\" of the organisation", "admin:org"};
+      return {"\"Administration: read\" on the repository", "repo"};
+    case Endpoint::find_installation:
+    case Endpoint::create_token:
+    case Endpoint::list_groups:
+    case Endpoint::delete_runner:
+    case Endpoint::generate_jit:
+      break;
+  }
+  if (is_organization) return {"\"Self-hosted runners: write\" of the organisation", "admin:org"};
+  return {"\"Administration: write\" on the repository", "repo, of one of its administrators"};
+}
+
+// "the token needs ...", "the App needs ..."
+std::string needs_text(const CallInfo& call, const Authority& authority) {
+  const Permission needed = needed_permission(call.endpoint, call.scope);
+  if (authority.kind != Authority::Kind::token) {
+    return "the GitHub App " + authority.app + " needs " + std::string(needed.fine);
+  }
+  return "the token needs " + std::string(needed.fine) +
+         " (classic token: " + std::string(needed.classic) + ")";
+}
+
+std::string denied_text(const sys::HttpResponse& response, const CallInfo& call,
+                        const Authority& authority) {
+  if (call.endpoint == Endpoint::create_token) {
+    return "the installation of the GitHub App " + authority.app +
+           " gives no tokens: was it suspended? See the GitHub Apps in the account's settings";
+  }
   // "required; url=..." or "partial-results; organizations=..."
   if (!header(response.headers, "x-github-sso").empty()) {
     return "the organisation asks for single sign-on: authorise the token for it in the token "
            "settings of GitHub";
   }
-  std::string text =
-      "the token lacks a permission: it needs " + needed_permission(call.endpoint, call.scope);
+  std::string text = "a permission is missing: " + needs_text(call, authority);
   const std::string accepted = header(response.headers, "x-accepted-github-permissions");
-  if (!accepted.empty()) text += " (GitHub accepts: " + printable(accepted, 100) + ")";
+  if (!accepted.empty()) text += "; GitHub accepts: " + printable(accepted, 100);
   return text;
 }
 
-std::string not_found_text(const CallInfo& call) {
-  return "there is no such thing, or the token may not see it: check the scope's spelling; the "
-         "token needs " +
-         needed_permission(call.endpoint, call.scope);
+std::string not_found_text(const CallInfo& call, const Authority& authority) {
+  if (call.endpoint == Endpoint::find_installation) {
+    return "the GitHub App " + authority.app +
+           " is not installed there: check the scope's spelling, install the App in the account, "
+           "and let it see the repository";
+  }
+  if (call.endpoint == Endpoint::create_token) {
+    return "the GitHub App " + authority.app +
+           " has no such installation: check app.installation, or leave it out to have it looked "
+           "up";
+  }
+  return "there is no such thing, or it is out of sight: check the scope's spelling; " +
+         needs_text(call, authority);
+}
+
+std::string unauthorized_text(const Authority& authority, const Clocks& clocks) {
+  switch (authority.kind) {
+    case Authority::Kind::token:
+      break;
+    case Authority::Kind::app:
+      if (is_clock_off(clocks.offset)) {
+        return "GitHub refused the signature of the GitHub App " + authority.app +
+               ", which holds for a few minutes only: " + clock_text(clocks.offset);
+      }
+      return "GitHub refused the signature of the GitHub App " + authority.app +
+             ": check that app.id is its id and that the key in " + authority.place +
+             " is still among its private keys";
+    case Authority::Kind::installation:
+      return "GitHub refused a fresh token of the GitHub App " + authority.app +
+             ": was its installation removed or suspended?";
+  }
+  return "GitHub refused the token: it is wrong, expired or revoked; put a valid one into " +
+         authority.place;
 }
 
 std::string invalid_text(const CallInfo& call) {
@@ -93,17 +165,15 @@ std::string invalid_text(const CallInfo& call) {
   return "GitHub refused the request's parameters";
 }
 
-Error meaning(const sys::HttpResponse& response, const CallInfo& call) {
+Error meaning(const sys::HttpResponse& response, const CallInfo& call, const Authority& authority,
+              const Clocks& clocks) {
   switch (response.status) {
     case 401:
-      return Error{Errc::unauthorized,
-                   "GitHub refused the token: it is wrong, expired or revoked; put a valid one "
-                   "into " +
-                       call.token_file};
+      return Error{Errc::unauthorized, unauthorized_text(authority, clocks)};
     case 403:
-      return Error{Errc::denied, denied_text(response, call)};
+      return Error{Errc::denied, denied_text(response, call, authority)};
     case 404:
-      return Error{Errc::not_found, not_found_text(call)};
+      return Error{Errc::not_found, not_found_text(call, authority)};
     case 409:
       return Error{Errc::exists, "the name is taken; try again with a fresh one"};
     case 410:
@@ -130,34 +200,12 @@ std::string limited_text(const std::optional<Duration>& wait) {
 
 }  // namespace
 
-std::string needed_permission(Endpoint endpoint, core::ScopeKind scope) {
-  const bool is_organization = scope == core::ScopeKind::organization;
-  switch (endpoint) {
-    case Endpoint::list_runs:
-    case Endpoint::list_jobs:
-      return "\"Actions: read\" on the repository (classic token: repo)";
-    case Endpoint::list_repositories:
-      return "\"Metadata: read\" on the organisation's repositories (classic token: repo)";
-    case Endpoint::list_runners:
-      return is_organization
-                 ? "\"Self-hosted runners: read\" of the organisation (classic token: admin:org)"
-                 : "\"Administration: read\" on the repository (classic token: repo)";
-    case Endpoint::list_groups:
-    case Endpoint::delete_runner:
-    case Endpoint::generate_jit:
-      break;
-  }
-  return is_organization
-             ? "\"Self-hosted runners: write\" of the organisation (classic token: admin:org)"
-             : "\"Administration: write\" on the repository (classic token: repo, of one of its "
-               "administrators)";
-}
-
-Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call, WallTime now) {
+Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call,
+                        const Authority& authority, const Clocks& clocks) {
   const std::string message = decode_error_message(response.body);
-  const RateLimit limit = rate_limit_of(response, message, now);
-  const Error known =
-      limit.hit ? Error{Errc::rate_limited, limited_text(limit.wait)} : meaning(response, call);
+  const RateLimit limit = rate_limit_of(response, message, clocks.github);
+  const Error known = limit.hit ? Error{Errc::rate_limited, limited_text(limit.wait)}
+                                : meaning(response, call, authority, clocks);
   std::string text = call.label + ": HTTP " + std::to_string(response.status);
   if (!message.empty()) text += " \"" + message + "\"";
   return Refusal{Error{known.code, text + ": " + known.what}, limit.wait};

@@ -20,14 +20,30 @@ enum class Endpoint {
   list_groups,
   delete_runner,
   generate_jit,
+  find_installation,
+  create_token,
 };
 
 // What was asked, for the text of an error.
 struct CallInfo {
   Endpoint endpoint = Endpoint::list_runs;
   core::ScopeKind scope = core::ScopeKind::repository;
-  std::string label;       // "GET /repos/o/r/actions/runs"
-  std::string token_file;  // where the operator put the token
+  std::string label;  // "GET /repos/o/r/actions/runs"
+};
+
+// Who asked, for the same.
+struct Authority {
+  // app: an App by its own signature; installation: an App by a token it got.
+  enum class Kind { token, app, installation };
+  Kind kind = Kind::token;
+  std::string place;  // where the operator put the token or the App's key
+  std::string app;    // id of the App
+};
+
+// The two clocks when the answer came.
+struct Clocks {
+  WallTime github{};   // its time
+  Duration offset{0};  // see clock_offset()
 };
 
 struct Refusal {
@@ -37,11 +53,9 @@ struct Refusal {
 };
 
 // Of an answer that is neither 2xx nor 304. The error holds method and path, the status, GitHub's
-// own message (printable, bounded), our meaning of it and the remedy. `now` is the time at GitHub.
-Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call, WallTime now);
-
-// The permissions an endpoint needs, for fine-grained and classic tokens.
-std::string needed_permission(Endpoint endpoint, core::ScopeKind scope);
+// own message (printable, bounded), our meaning of it and the remedy.
+Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call,
+                        const Authority& authority, const Clocks& clocks);
 
 // The budget an answer reports in x-ratelimit-limit and -remaining; empty when it does not.
 struct Budget {

@@ -85,7 +85,7 @@ std::vector<core::JobHint> current_jobs(std::vector<core::JobHint> jobs, WallTim
 template <class T>
 PageQuery<T> Lister::query(const Search& search, Endpoint endpoint, std::string url) const {
   PageQuery<T> query;
-  query.about = CallInfo{endpoint, search.scope.kind, request_label("GET", url), token_file_};
+  query.about = CallInfo{endpoint, search.scope.kind, request_label("GET", url)};
   query.url = std::move(url);
   return query;
 }

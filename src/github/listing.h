@@ -31,14 +31,9 @@ std::vector<core::JobHint> current_jobs(std::vector<core::JobHint> jobs, WallTim
 class Lister {
  public:
   using Done = std::function<void(Result<JobListing>)>;
-  Lister(sys::Loop& loop, Fetcher& fetcher, std::string base, std::string token_file)
-      : loop_(loop),
-        fetcher_(fetcher),
-        base_(std::move(base)),
-        token_file_(std::move(token_file)) {}
+  Lister(sys::Loop& loop, Fetcher& fetcher, std::string base)
+      : loop_(loop), fetcher_(fetcher), base_(std::move(base)) {}
 
-  // Where the token stands, for messages.
-  void set_token_file(std::string token_file) { token_file_ = std::move(token_file); }
   // Calls back once, from the loop.
   void list(const core::Scope& scope, Done done);
 
@@ -72,7 +67,6 @@ class Lister {
   sys::Loop& loop_;
   Fetcher& fetcher_;
   std::string base_;
-  std::string token_file_;
   std::map<std::string, Known> scopes_;
 };
 

@@ -79,8 +79,8 @@ class PollDiscovery final : public Discovery {
     Poll& poll = polls_[i];
     const auto report = report_;
     const auto alive = std::weak_ptr<bool>(alive_);
-    const Duration pause =
-        poll_pause(config_.github.poll_interval, client_.stretch(), scope(i).id(), ++poll.round);
+    const Duration pause = poll_pause(config_.github.poll_interval, client_.stretch(scope(i)),
+                                      scope(i).id(), ++poll.round);
     Instant next = std::max(poll.started + pause, loop_.now() + kShortestPause);
     if (std::exchange(poll.is_hinted, false)) next = loop_.now() + kShortestPause;
     poll.failures = 0;
@@ -97,7 +97,7 @@ class PollDiscovery final : public Discovery {
     const auto report = report_;
     poll.is_hinted = false;
     const Instant next =
-        retry_at(loop_.now(), client_.not_before(), scope(i).id(), ++poll.failures);
+        retry_at(loop_.now(), client_.not_before(scope(i)), scope(i).id(), ++poll.failures);
     arm(i, next);
     report(core::DiscoveryFailed{scope(i).id(), std::move(error), next});
   }

@@ -1,4 +1,4 @@
-// The token's text, out of the files it may be in. Pure; load_token() of client.h reads the file.
+// The token's text, out of the files it may be in. Pure; keyring.h reads them.
 #pragma once
 
 #include <string_view>
@@ -7,6 +7,9 @@
 #include "base/secret.h"
 
 namespace mvr::github {
+
+// True for what can go into a header: visible ASCII, of any length.
+bool is_token(std::string_view text);
 
 // The first line of `text` without what ends it. GitHub's tokens differ in length by kind and
 // year; only characters that could break a header are refused. Error texts never hold the token.

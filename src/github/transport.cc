@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/text.h"
 #include "core/backoff.h"
+#include "github/clock.h"
 #include "github/pace.h"
 #include "github/url.h"
 #include "github/wire.h"
@@ -33,8 +34,10 @@ struct Entry {
   Transport::Done done;
   Instant ready_at{};  // not before, after a failure
   Instant sent{};
+  WallTime sent_wall{};
   std::uint32_t failures = 0;
   int redirects = 0;
+  bool has_other_token = false;  // goes a second time, after a 401
 
   [[nodiscard]] bool is_read() const { return request.method == "GET"; }
 };
@@ -65,16 +68,19 @@ sys::HttpRequest http_request(const ApiRequest& request, const Secret& token, Du
   return http;
 }
 
-WallTime date_of(const sys::HttpResponse& response) {
-  return parse_http_date(header(response, "date")).value_or(sys::wall_now());
+Clocks clocks_of(const sys::HttpResponse& response, WallTime sent) {
+  const WallTime now = sys::wall_now();
+  const auto date = parse_http_date(header(response, "date"));
+  if (!date) return Clocks{now, Duration{0}};
+  return Clocks{*date, clock_offset(*date, sent, now)};
 }
 
 }  // namespace
 
 struct Transport::State {
-  State(sys::Loop& the_loop, Secret the_token, const Tuning& the_tuning)
+  State(sys::Loop& the_loop, TokenSource& the_source, const Tuning& the_tuning)
       : loop(the_loop),
-        token(std::move(the_token)),
+        source(the_source),
         tuning(the_tuning),
         points(tuning.point_gap, kBurstPoints),
         changes(tuning.change_gap, kBurstChanges) {}
@@ -83,18 +89,21 @@ struct Transport::State {
   void turn();
   void refuse_long_waits(Instant now);
   [[nodiscard]] Instant ready_at(const Entry& entry) const;
-  void start(std::list<Entry>::iterator next, Instant now);
+  void start(std::list<Entry>::iterator next, const Secret& token, Instant now);
+  void obtain_token();
+  void on_token(const Result<void>& obtained);
   void finish(Entry entry, Result<ApiReply> result);
   void on_response(Result<sys::HttpResponse> response);
   void on_lost(Entry entry, const Error& error);
   void on_redirect(Entry entry, const sys::HttpResponse& response);
-  void on_refusal(Entry entry, const sys::HttpResponse& response);
+  void on_refusal(Entry entry, const sys::HttpResponse& response, const Clocks& clocks);
   bool try_again(Entry& entry);
   void limit(Entry& entry, std::optional<Duration> wait);
 
   sys::Loop& loop;
-  Secret token;
+  TokenSource& source;
   Tuning tuning;
+  OnClock on_clock;
   Pace points;
   Pace changes;
   std::unique_ptr<sys::HttpClient> http;
@@ -104,10 +113,13 @@ struct Transport::State {
   Instant not_before{};
   std::uint32_t limits_in_a_row = 0;  // without a word on how long to wait
   unsigned stretch = 1;
+  std::optional<std::string> oauth_scopes;
+  bool is_obtaining = false;
   std::optional<Instant> wakes_at;
   // Last, so that nothing calls back into members that are gone.
   sys::Timer timer;
   std::unique_ptr<sys::HttpCall> call;
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
 
 void Transport::State::wake(Instant when) {
@@ -131,7 +143,7 @@ void Transport::State::turn() {
     done(std::move(result));
     return;
   }
-  if (active || pending.empty()) return;
+  if (active || is_obtaining || pending.empty()) return;
   auto next = pending.end();
   Instant first = Instant::max();
   for (auto entry = pending.begin(); entry != pending.end(); ++entry) {
@@ -142,11 +154,26 @@ void Transport::State::turn() {
     }
     first = std::min(first, ready);
   }
-  if (next == pending.end()) {
-    wake(first);
-  } else {
-    start(next, now);
-  }
+  if (next == pending.end()) return wake(first);
+  const Secret* token = source.token(now);
+  if (token == nullptr) return obtain_token();
+  start(next, *token, now);
+}
+
+void Transport::State::obtain_token() {
+  is_obtaining = true;
+  source.obtain([this, is_alive = std::weak_ptr<bool>(alive)](const Result<void>& obtained) {
+    if (!is_alive.expired()) on_token(obtained);
+  });
+}
+
+// Without a token nothing that waits can go: all of it learns why.
+void Transport::State::on_token(const Result<void>& obtained) {
+  is_obtaining = false;
+  wake(loop.now());
+  if (obtained) return;
+  for (Entry& entry : pending) finished.emplace_back(std::move(entry.done), fail(obtained.error()));
+  pending.clear();
 }
 
 // Nobody is helped by a request that hangs for an hour: its owner is told when to come again.
@@ -168,11 +195,12 @@ Instant Transport::State::ready_at(const Entry& entry) const {
   return ready;
 }
 
-void Transport::State::start(std::list<Entry>::iterator next, Instant now) {
+void Transport::State::start(std::list<Entry>::iterator next, const Secret& token, Instant now) {
   MVR_ASSERT(!active);
   active = std::move(*next);
   pending.erase(next);
   active->sent = now;
+  active->sent_wall = sys::wall_now();
   points.spend(now, active->is_read() ? kReadPoints : kChangePoints);
   if (!active->is_read()) changes.spend(now, 1);
   call =
@@ -196,12 +224,16 @@ void Transport::State::on_response(Result<sys::HttpResponse> response) {
   // Changes count against budgets of their own, which say nothing about polling.
   const auto budget = entry.is_read() ? budget_of(response->headers) : std::nullopt;
   if (budget) stretch = stretch_for(*budget);
+  const auto scopes = response->headers.find("x-oauth-scopes");
+  if (scopes != response->headers.end()) oauth_scopes = scopes->second;
+  const Clocks clocks = clocks_of(*response, entry.sent_wall);
+  if (on_clock) on_clock(clocks.offset);
   const bool is_unchanged = response->status == 304 && !entry.request.etag.empty();
   if (is_unchanged || (response->status >= 200 && response->status < 300)) {
     limits_in_a_row = 0;
     ApiReply reply;
     reply.status = response->status;
-    reply.date = date_of(*response);
+    reply.date = clocks.github;
     reply.sent = entry.sent;
     reply.headers = std::move(response->headers);
     reply.body = std::move(response->body);
@@ -209,7 +241,7 @@ void Transport::State::on_response(Result<sys::HttpResponse> response) {
   } else if (is_redirect(response->status)) {
     on_redirect(std::move(entry), *response);
   } else {
-    on_refusal(std::move(entry), *response);
+    on_refusal(std::move(entry), *response, clocks);
   }
 }
 
@@ -251,8 +283,15 @@ void Transport::State::on_redirect(Entry entry, const sys::HttpResponse& respons
   }
 }
 
-void Transport::State::on_refusal(Entry entry, const sys::HttpResponse& response) {
-  Refusal refusal = explain_refusal(response, entry.request.about, date_of(response));
+void Transport::State::on_refusal(Entry entry, const sys::HttpResponse& response,
+                                  const Clocks& clocks) {
+  Refusal refusal = explain_refusal(response, entry.request.about, source.authority(), clocks);
+  if (refusal.error.code == Errc::unauthorized) {
+    const bool has_other = source.drop();
+    if (has_other && !std::exchange(entry.has_other_token, true)) {
+      return pending.push_front(std::move(entry));
+    }
+  }
   if (refusal.error.code == Errc::unavailable && try_again(entry)) return;
   if (refusal.error.code == Errc::rate_limited) limit(entry, refusal.wait);
   finish(std::move(entry), fail(std::move(refusal.error)));
@@ -271,9 +310,11 @@ void Transport::State::limit(Entry& entry, std::optional<Duration> wait) {
 Transport::Transport() = default;
 Transport::~Transport() = default;
 
-Result<std::unique_ptr<Transport>> Transport::create(sys::Loop& loop, Secret token, Tuning tuning) {
+Result<std::unique_ptr<Transport>> Transport::create(sys::Loop& loop, TokenSource& source,
+                                                     Tuning tuning, OnClock on_clock) {
   std::unique_ptr<Transport> made(new Transport());
-  made->state_ = std::make_unique<State>(loop, std::move(token), tuning);
+  made->state_ = std::make_unique<State>(loop, source, tuning);
+  made->state_->on_clock = std::move(on_clock);
   TRY_ASSIGN(made->state_->http, sys::HttpClient::create(loop, "mvrunner/" MVR_VERSION));
   return made;
 }
@@ -286,18 +327,16 @@ void Transport::send(ApiRequest request, Done done) {
   state_->wake(state_->loop.now());
 }
 
-// Limits are per token: those of the former say nothing about this one.
-bool Transport::set_token(Secret token) {
-  if (token.expose() == state_->token.expose()) return false;
-  state_->token = std::move(token);
+void Transport::forget_limits() {
   state_->not_before = {};
   state_->limits_in_a_row = 0;
   state_->stretch = 1;
+  state_->oauth_scopes.reset();
   state_->wake(state_->loop.now());
-  return true;
 }
 
 Instant Transport::not_before() const { return state_->not_before; }
 unsigned Transport::stretch() const { return state_->stretch; }
+const std::optional<std::string>& Transport::oauth_scopes() const { return state_->oauth_scopes; }
 
 }  // namespace mvr::github

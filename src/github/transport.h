@@ -1,6 +1,9 @@
 // One request to GitHub at a time, at a pace GitHub tolerates, with redirects, retries and rate
 // limits dealt with.
 //
+// A request answered with 401 goes once more, with another token, where the source has one: what is
+// not authorised was not carried out, whatever it was. While a token is obtained, requests wait.
+//
 // Order: first come, first served among the requests that may go now. A request that waits (for
 // its retry, or the pace of changing requests) does not hold up the others.
 #pragma once
@@ -8,13 +11,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
-#include "base/secret.h"
 #include "base/units.h"
 #include "github/client.h"
 #include "github/errors.h"
+#include "github/token_source.h"
 #include "sys/http.h"
 #include "sys/loop.h"
 
@@ -40,8 +44,12 @@ struct ApiReply {
 class Transport {
  public:
   using Done = std::function<void(Result<ApiReply>)>;
+  // Gets the clock_offset() of every answer that has a Date. May do nothing to this object.
+  using OnClock = std::function<void(Duration offset)>;
 
-  static Result<std::unique_ptr<Transport>> create(sys::Loop& loop, Secret token, Tuning tuning);
+  // `source` outlives this object.
+  static Result<std::unique_ptr<Transport>> create(sys::Loop& loop, TokenSource& source,
+                                                   Tuning tuning, OnClock on_clock = {});
   ~Transport();
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
@@ -50,11 +58,13 @@ class Transport {
   // again on 5xx, time-outs and network errors; other methods never, since a lost answer does not
   // say whether the request was carried out.
   void send(ApiRequest request, Done done);
-  // For requests that leave from now on. False, and nothing changes, when it is the same.
-  bool set_token(Secret token);
+  // The source has a token of somebody else now: the limits of the former say nothing about it.
+  void forget_limits();
   [[nodiscard]] Instant not_before() const;
   // See stretch_for(); from the last answer that told.
   [[nodiscard]] unsigned stretch() const;
+  // X-OAuth-Scopes of the last answer that had it: the scopes of a classic token.
+  [[nodiscard]] const std::optional<std::string>& oauth_scopes() const;
 
  private:
   Transport();

@@ -303,4 +303,12 @@ std::string jit_url(const std::string& base, const core::Scope& scope) {
   return base + scope_path(scope) + "/actions/runners/generate-jitconfig";
 }
 
+std::string installation_url(const std::string& base, const core::Scope& scope) {
+  return base + scope_path(scope) + "/installation";
+}
+
+std::string access_tokens_url(const std::string& base, std::int64_t installation) {
+  return base + "/app/installations/" + std::to_string(installation) + "/access_tokens";
+}
+
 }  // namespace mvr::github

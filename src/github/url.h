@@ -36,5 +36,8 @@ std::string groups_url(const std::string& base, std::string_view organization);
 std::string runners_url(const std::string& base, const core::Scope& scope);
 std::string runner_url(const std::string& base, const core::Scope& scope, std::int64_t id);
 std::string jit_url(const std::string& base, const core::Scope& scope);
+// Where an App is installed that serves the scope.
+std::string installation_url(const std::string& base, const core::Scope& scope);
+std::string access_tokens_url(const std::string& base, std::int64_t installation);
 
 }  // namespace mvr::github

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "github/json_rows.h"
+#include "github/token.h"
 #include "github/url.h"
 
 namespace mvr::github {
@@ -20,6 +21,8 @@ constexpr std::size_t kMaxLabel = 256;
 constexpr std::size_t kMaxName = 256;
 constexpr std::size_t kMaxJitConfig = 256U << 10U;
 constexpr std::size_t kMaxMessage = 400;
+constexpr std::size_t kMaxToken = 16U << 10U;
+constexpr std::size_t kMaxPermissions = 200;
 
 template <class T, std::size_t N, class Decode>
 Result<std::vector<T>> decode_rows(std::string_view body, std::string_view list,
@@ -99,6 +102,35 @@ Error bad_jit(std::string_view what) {
   return Error{Errc::protocol, "the answer is not what GitHub documents: " + std::string(what) +
                                    " of the JIT "
                                    "configuration"};
+}
+
+Error bad_answer(std::string_view what) {
+  return Error{Errc::protocol, "the answer is not what GitHub documents: " + std::string(what)};
+}
+
+// The positive number `key` of an object; 0 when it is something else.
+std::int64_t positive_member(const json& object, const char* key) {
+  const auto found = object.find(key);
+  const auto* number =
+      found == object.end() ? nullptr : found->get_ptr<const json::number_unsigned_t*>();
+  const bool fits = number != nullptr && *number <= std::uint64_t{INT64_MAX};
+  return fits ? static_cast<std::int64_t>(*number) : 0;
+}
+
+// `permissions` of an object; nothing when it is absent.
+Result<std::optional<Permissions>> permissions_of(json& object) {
+  const auto found = object.find("permissions");
+  if (found == object.end() || found->is_null()) return std::optional<Permissions>();
+  if (!found->is_object() || found->size() > kMaxPermissions) {
+    return fail(bad_answer("\"permissions\" is no short mapping"));
+  }
+  Permissions permissions;
+  for (auto& [name, level] : found->items()) {
+    const auto* text = level.get_ptr<const json::string_t*>();
+    if (text == nullptr) return fail(bad_answer("a level in \"permissions\" is no text"));
+    permissions[printable(name, kMaxName)] = printable(*text, kMaxName);
+  }
+  return std::optional<Permissions>(std::move(permissions));
 }
 
 std::optional<unsigned> two_digits(std::string_view text) {
@@ -191,16 +223,39 @@ Result<JitConfig> decode_jit(std::string_view body) {
   }
   const auto runner = document.find("runner");
   if (runner == document.end() || !runner->is_object()) return fail(bad_jit("no \"runner\""));
-  const auto id = runner->find("id");
-  const auto* number =
-      id == runner->end() ? nullptr : id->get_ptr<const json::number_unsigned_t*>();
-  if (number == nullptr || *number == 0 || *number > std::uint64_t{INT64_MAX}) {
-    return fail(bad_jit("\"runner.id\" is not a positive number"));
-  }
+  const std::int64_t id = positive_member(*runner, "id");
+  if (id == 0) return fail(bad_jit("\"runner.id\" is not a positive number"));
   const auto* name = string_member(*runner, "name");
   if (name == nullptr) return fail(bad_jit("no \"runner.name\""));
-  config.runner = core::Runner{static_cast<std::int64_t>(*number), *name};
+  config.runner = core::Runner{id, *name};
   return config;
+}
+
+Result<Installation> decode_installation(std::string_view body) {
+  if (has_nul(body)) return fail(bad_answer("it holds a zero byte"));
+  json document = json::parse(body.begin(), body.end(), nullptr, false);
+  if (!document.is_object()) return fail(bad_answer("no object"));
+  const std::int64_t id = positive_member(document, "id");
+  if (id == 0) return fail(bad_answer("\"id\" is not a positive number"));
+  return Installation{id, string_member(document, "suspended_at") != nullptr};
+}
+
+Result<AccessToken> decode_access_token(std::string_view body) {
+  if (has_nul(body)) return fail(bad_answer("it holds a zero byte"));
+  json document = json::parse(body.begin(), body.end(), nullptr, false);
+  json::string_t* token = string_member(document, "token");
+  if (token == nullptr) return fail(bad_answer("\"token\" is missing"));
+  // Taken out of the document, so that no copy of it stays behind.
+  AccessToken access{Secret(std::move(*token)), {}, {}};
+  if (access.token.expose().size() > kMaxToken || !is_token(access.token.expose())) {
+    return fail(bad_answer("\"token\" is none"));
+  }
+  const json::string_t* expires = string_member(document, "expires_at");
+  const auto time = parse_iso8601(expires == nullptr ? "" : *expires);
+  if (!time) return fail(bad_answer("\"expires_at\" is not a time"));
+  access.expires = *time;
+  TRY_ASSIGN(access.permissions, permissions_of(document));
+  return access;
 }
 
 std::string decode_error_message(std::string_view body) {

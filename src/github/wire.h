@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "core/world.h"
 #include "github/client.h"
+#include "github/permissions.h"
 
 namespace mvr::github {
 
@@ -44,6 +45,22 @@ struct JitRequest {
 std::string encode_jit_request(const JitRequest& request);
 // Err texts never hold a part of the body: it is a credential.
 Result<JitConfig> decode_jit(std::string_view body);
+
+// Where an App is installed.
+struct Installation {
+  std::int64_t id = 0;
+  bool is_suspended = false;
+  friend bool operator==(const Installation&, const Installation&) = default;
+};
+Result<Installation> decode_installation(std::string_view body);
+
+// What an installation's token is and may do. Err texts never hold a part of the body.
+struct AccessToken {
+  Secret token;
+  WallTime expires{};  // by GitHub's clock
+  std::optional<Permissions> permissions;
+};
+Result<AccessToken> decode_access_token(std::string_view body);
 
 // GitHub's own words in an error answer: message and details, printable, at most 400 bytes;
 // empty when the body is something else.

@@ -32,6 +32,17 @@ void check_jit(std::string_view body) {
   MVR_ASSERT(!jit->encoded.empty());
 }
 
+void check_access_token(std::string_view body) {
+  const auto access = mvr::github::decode_access_token(body);
+  if (!access) return;
+  MVR_ASSERT(!access->token.empty());
+  if (!access->permissions) return;
+  for (const auto& [name, level] : *access->permissions) {
+    MVR_ASSERT(is_printable(name));
+    MVR_ASSERT(is_printable(level));
+  }
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -43,6 +54,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   (void)mvr::github::decode_runners(body);
   (void)mvr::github::decode_repositories(body);
   (void)mvr::github::decode_groups(body);
+  (void)mvr::github::decode_installation(body);
+  check_access_token(body);
   (void)mvr::github::parse_http_date(body);
   const std::string message = mvr::github::decode_error_message(body);
   MVR_ASSERT(message.size() <= 400);

@@ -80,6 +80,9 @@ github:
       repositories: [one, .github]
       runner_group: Big machines
       max_per_repo: 6
+      app: {id: Iv23li, key_file: /etc/mvrunner/app.pem, installation: 77}
+    - repository: third/party
+      token_credential: third.token
 host:
   id: rack-1
   memory: 64GiB
@@ -119,13 +122,20 @@ profiles:
   CHECK(config.control_group == "ci");
   CHECK(config.runner == "2.336.0");
   CHECK(config.github.url == "http://127.0.0.1:8080");
-  CHECK(config.github.token_file.empty());
-  CHECK(config.github.token_env_file == "/etc/mvrunner/env");
+  CHECK(config.github.credentials == core::Credentials{"", "/etc/mvrunner/env", "", {}});
   CHECK(config.github.poll_interval == seconds(90));
   CHECK(config.github.extra_labels == std::vector<std::string>{"self-hosted", "x64"});
   const std::vector<core::Scope> scopes{
       {core::ScopeKind::repository, "Acme", "Web.site", {}, "", 3, 0},
-      {core::ScopeKind::organization, "tools", "", {"one", ".github"}, "Big machines", 0, 6}};
+      {core::ScopeKind::organization,
+       "tools",
+       "",
+       {"one", ".github"},
+       "Big machines",
+       0,
+       6,
+       {"", "", "", core::AppSettings{"Iv23li", "/etc/mvrunner/app.pem", "", 77}}},
+      {core::ScopeKind::repository, "third", "party", {}, "", 0, 0, {"", "", "third.token", {}}}};
   CHECK(config.github.scopes == scopes);
   CHECK(config.host ==
         core::HostSettings{"rack-1", gib(64), 16, gib(1024), Bytes{0}, gib(1), 2.5, 40});

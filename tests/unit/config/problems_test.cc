@@ -333,16 +333,58 @@ TEST_CASE("a repository is not covered twice") {
 TEST_CASE("scopes need exactly one token") {
   check({
       {with_profiles("github:\n  scopes:\n    - repository: a/b\n"),
-       {"c.yaml:4:5: github.scopes: scopes need a token: give github.token_file or "
-        "github.token_env_file"}},
+       {"c.yaml:4:5: github.scopes: \"a/b\" has no credentials: give it or github one of "
+        "token_file, token_env_file, token_credential and app"}},
       {with_profiles("github: {token_file: /t, token_env_file: /e}\n"),
        {"c.yaml:2:42: github.token_env_file: token_file is given too; keep one of the two"}},
       {with_profiles("github: {token_file: secret}\n"),
        {"c.yaml:2:22: github.token_file: \"secret\" is not an absolute path of a file (or \"\" for "
         "none)"}},
       {with_profiles("github: {token_file: \"\", scopes: [{repository: a/b}]}\n"),
-       {"c.yaml:2:34: github.scopes: scopes need a token: give github.token_file or "
-        "github.token_env_file"}},
+       {"c.yaml:2:34: github.scopes: \"a/b\" has no credentials: give it or github one of "
+        "token_file, token_env_file, token_credential and app"}},
+      {scopes("[{repository: a/b, token_file: /x, token_credential: y}]"),
+       {"c.yaml:4:64: github.scopes[0].token_credential: token_file is given too; keep one of the "
+        "two"}},
+      {with_profiles(
+           "github:\n  scopes:\n    - {repository: a/b, token_file: /t}\n"
+           "    - {repository: c/d, app: {id: x, key_file: /k}}\n    - {repository: e/f}\n"),
+       {"c.yaml:4:5: github.scopes: \"e/f\" has no credentials: give it or github one of "
+        "token_file, token_env_file, token_credential and app"}},
+      {with_profiles("github: {token_credential: ../x}\n"),
+       {"c.yaml:2:28: github.token_credential: \"../x\" is not a credential's name: letters, "
+        "digits, . _ and - (or \"\" for none)"}},
+  });
+}
+
+TEST_CASE("an App has an id and one key") {
+  const auto app = [](const std::string& value) {
+    return with_profiles("github:\n  app: " + value + "\n");
+  };
+  check({
+      {app("{id: Iv23li, key_file: /k, installation: 5000000000}"), {}},
+      {app("{id: 12, key_credential: app.pem}"), {}},
+      {app("{id: 12}"),
+       {"c.yaml:3:8: github.app: has no private key: give key_file or key_credential"}},
+      {app("{id: 12, key_file: \"\"}"),
+       {"c.yaml:3:8: github.app: has no private key: give key_file or key_credential"}},
+      {app("{id: 12, key_file: k}"),
+       {"c.yaml:3:27: github.app.key_file: \"k\" is not an absolute path of a file (or \"\" for "
+        "none)"}},
+      {app("{id: 12, key_file: /k, key_credential: k}"),
+       {"c.yaml:3:47: github.app.key_credential: key_file is given too; keep one of the two"}},
+      {app("{key_file: /k}"),
+       {"c.yaml:3:8: github.app.id: is missing: give the App's client id or App id"}},
+      {app("{id: \"a b\", key_file: /k}"),
+       {"c.yaml:3:13: github.app.id: \"a b\" is not the client id of a GitHub App, or its App id"}},
+      {app("{id: 12, key_file: /k, installation: -1}"),
+       {"c.yaml:3:45: github.app.installation: \"-1\" is not a whole number, as GitHub shows it"}},
+      {app("{id: 12, key: /k, key_file: /k}"),
+       {"c.yaml:3:17: github.app.key: unknown key; known here: id, key_file, key_credential, "
+        "installation"}},
+      {app("12"), {"c.yaml:3:8: github.app: a single value is not a mapping of keys to values"}},
+      {with_profiles("github:\n  token_file: /t\n  app: {id: 12, key_file: /k}\n"),
+       {"c.yaml:4:8: github.app: token_file is given too; keep one of the two"}},
   });
 }
 

@@ -64,7 +64,7 @@ TEST_CASE("every key there is stands in the reference") {
 TEST_CASE("what the reference says of a default is the default") {
   core::Config expected = parsed("profiles: [{name: small, labels: [mvr-small]}]\n");
   core::Config config = parsed(reference());
-  config.github.token_file.clear();
+  config.github.credentials = {};
   config.github.scopes.clear();
   config.scheduling.weights.clear();
   config.profiles.resize(1);
@@ -95,6 +95,9 @@ TEST_CASE("rendering keeps values that have no short form") {
   config.runner = "null";
   config.github.scopes[1].runner_group = "a: \"b\" \\ # \xc3\xa9";
   config.github.extra_labels = {"a:b", "[x]", "~"};
+  config.github.credentials = {"", "", "", core::AppSettings{"12", "", "null", 5'000'000'000}};
+  config.github.scopes[0].credentials = {"", "", "a.b", {}};
+  config.github.scopes[1].credentials = {"", "/e: f", "", {}};
   config.host.memory = Bytes{mib(70'000).value + 1};
   config.host.cpu_overcommit = 1.0 / 3;
   config.profiles[0].limits.job = std::chrono::milliseconds(90'061'001);

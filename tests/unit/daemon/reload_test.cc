@@ -11,7 +11,7 @@ using daemon::plan_reload;
 
 core::Config sample() {
   core::Config config = config::defaults("h");
-  config.github.token_file = "/t";
+  config.github.credentials.token_file = "/t";
   config.github.scopes = {{core::ScopeKind::repository, "a", "b", {}, "", 0, 0}};
   core::Profile small;
   small.name = "small";
@@ -30,7 +30,9 @@ core::Config all_different() {
   config.control_group = "ci";
   config.runner = "2.1";
   config.github.url = "https://ghe.example";
-  config.github.token_env_file = "/e";
+  config.github.credentials.token_env_file = "/e";
+  config.github.credentials.token_credential = "c";
+  config.github.credentials.app = core::AppSettings{"1", "/k", "", 0};
   config.github.poll_interval = Duration{1};
   config.github.extra_labels = {"x"};
   config.host.id = "h2";
@@ -74,7 +76,7 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
                                             "host.id", "network.subnet", "network.resolv_conf",
                                             "vmm.backend", "vmm.accel", "vmm.qemu_binary",
                                             "vmm.uid_base"});
-  CHECK(plan.changes.size() == 29);  // all but github.url
+  CHECK(plan.changes.size() == 31);  // all but github.url
   // What was not applied has its former value, and what was applied the wanted one.
   core::Config expected = wanted;
   expected.state_dir = before.state_dir;
@@ -92,7 +94,7 @@ TEST_CASE("another GitHub takes all of its section to the next restart") {
   const core::Config before = sample();
   core::Config wanted = sample();
   wanted.github.url = "https://ghe.example";
-  wanted.github.token_file = "/other";
+  wanted.github.credentials.token_file = "/other";
   wanted.github.scopes[0].max = 3;
   wanted.profiles[0].max = 2;
   const auto plan = plan_reload(before, wanted);

@@ -58,8 +58,8 @@ TEST_CASE("a renewed client sends the new token and labels, and what waited goes
   bench.server->add(kJit, created(kJitAnswer));
   REQUIRE(runners(bench));
   bench.settings.extra_labels = {"fresh"};
-  CHECK_FALSE(bench.client->renew(bench.settings, Secret("ghp_test")));
-  CHECK(bench.client->renew(bench.settings, Secret("ghp_other")));
+  CHECK_FALSE(bench.client->renew(bench.settings, keyring_of(bench.settings, "ghp_test")));
+  CHECK(bench.client->renew(bench.settings, keyring_of(bench.settings, "ghp_other")));
   REQUIRE(generate(bench, repository_scope()));
   const auto& last = bench.server->seen().back();
   CHECK(last.headers.at("authorization") == "Bearer ghp_other");
@@ -75,15 +75,15 @@ TEST_CASE("a new token is not held up by the limits of the former") {
   bench.server->always(kRunners, answer(std::string(kRunnersPage)));
   CHECK(runners(bench).error().code == Errc::rate_limited);
   CHECK(runners(bench).error().code == Errc::rate_limited);
-  CHECK(bench.client->renew(bench.settings, Secret("ghp_other")));
+  CHECK(bench.client->renew(bench.settings, keyring_of(bench.settings, "ghp_other")));
   CHECK(runners(bench));
 }
 
 TEST_CASE("a JIT request sends name, group and labels as JSON") {
   Bench bench;
   bench.settings.extra_labels = {"self-hosted", "MV-4c8g"};
-  bench.client =
-      std::move(*Client::create(*bench.loop, bench.settings, Secret("ghp_test"), quick()));
+  bench.client = std::move(*Client::create(*bench.loop, bench.settings,
+                                           keyring_of(bench.settings, "ghp_test"), quick()));
   bench.server->add(kJit, created(kJitAnswer));
   const auto jit = generate(bench, repository_scope());
   REQUIRE(jit);
@@ -248,7 +248,7 @@ TEST_CASE("a client that goes away under way calls nobody back") {
 TEST_CASE("a bad web address is refused when the client is made") {
   Bench bench;
   bench.settings.url = "http://github.com";
-  const auto made = Client::create(*bench.loop, bench.settings, Secret("ghp_test"));
+  const auto made = Client::create(*bench.loop, bench.settings, Keyring{});
   REQUIRE_FALSE(made);
   CHECK(made.error().code == Errc::invalid);
 }

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "catch.h"
+#include "github/clock.h"
 
 namespace mvr::github {
 namespace {
@@ -13,12 +14,17 @@ WallTime now() { return *parse_iso8601("2026-11-20T10:00:00Z"); }
 constexpr std::uint64_t kNowSeconds = 1795168800;
 
 CallInfo call(Endpoint endpoint, ScopeKind scope = ScopeKind::repository) {
-  return CallInfo{endpoint, scope, "GET /repos/o/r/x", "/etc/mvrunner/token"};
+  return CallInfo{endpoint, scope, "GET /repos/o/r/x"};
 }
+
+const Authority kToken{Authority::Kind::token, "/etc/mvrunner/token", {}};
+const Authority kApp{Authority::Kind::app, "/etc/mvrunner/app.pem", "Iv23li"};
+const Authority kInstallation{Authority::Kind::installation, "/etc/mvrunner/app.pem", "Iv23li"};
 
 Refusal refusal(int status, const std::string& body, const Headers& headers = {},
                 Endpoint endpoint = Endpoint::list_runs) {
-  return explain_refusal(sys::HttpResponse{status, headers, body}, call(endpoint), now());
+  return explain_refusal(sys::HttpResponse{status, headers, body}, call(endpoint), kToken,
+                         Clocks{now(), Duration{0}});
 }
 
 bool says(const Refusal& refusal, std::string_view text) {
@@ -66,7 +72,7 @@ TEST_CASE("a denied request names the permission its endpoint needs") {
   CHECK(says(refusal(403, body, {}, Endpoint::generate_jit), "Administration: write"));
   const Refusal organization =
       explain_refusal(sys::HttpResponse{403, {}, body},
-                      call(Endpoint::generate_jit, ScopeKind::organization), now());
+                      call(Endpoint::generate_jit, ScopeKind::organization), kToken, Clocks{});
   CHECK(says(organization, "Self-hosted runners: write"));
   CHECK(says(organization, "admin:org"));
 }
@@ -74,6 +80,50 @@ TEST_CASE("a denied request names the permission its endpoint needs") {
 TEST_CASE("a denied request repeats the permissions GitHub would accept") {
   CHECK(says(refusal(403, "{}", {{"x-accepted-github-permissions", "actions=read"}}),
              "actions=read"));
+}
+
+TEST_CASE("what an App lacks is said of the App, not of a token") {
+  const Refusal denied = explain_refusal(sys::HttpResponse{403, {}, "{}"},
+                                         call(Endpoint::generate_jit), kInstallation, Clocks{});
+  CHECK(says(denied, "the GitHub App Iv23li needs \"Administration: write\""));
+  CHECK_FALSE(says(denied, "classic"));
+  CHECK_FALSE(says(denied, "token needs"));
+}
+
+TEST_CASE("an App that is not installed, suspended or removed is told so") {
+  const auto told = [](int status, Endpoint endpoint) {
+    return explain_refusal(sys::HttpResponse{status, {}, "{}"}, call(endpoint), kApp, Clocks{});
+  };
+  CHECK(says(told(404, Endpoint::find_installation), "not installed"));
+  CHECK(says(told(404, Endpoint::create_token), "app.installation"));
+  CHECK(says(told(403, Endpoint::create_token), "suspended"));
+}
+
+TEST_CASE("a refused signature names key and id, or the clock when that is off") {
+  const auto told = [](Duration offset) {
+    return explain_refusal(sys::HttpResponse{401, {}, "{}"}, call(Endpoint::create_token), kApp,
+                           Clocks{now(), offset});
+  };
+  CHECK(says(told(Duration{0}), "/etc/mvrunner/app.pem"));
+  CHECK(says(told(Duration{20'000}), "app.id"));
+  CHECK(says(told(Duration{720'000}), "12m ahead of GitHub's"));
+  CHECK(says(told(Duration{-720'000}), "12m behind GitHub's"));
+  CHECK(says(told(Duration{-720'000}), "timedatectl"));
+}
+
+TEST_CASE("clocks differ only as far as no delay explains it") {
+  const WallTime date = now();
+  const auto offset = [&](int sent, int received) {
+    return clock_offset(date, date + Duration{sent}, date + Duration{received});
+  };
+  CHECK(offset(0, 0) == Duration{0});
+  CHECK(offset(-20'000, 20'000) == Duration{0});
+  CHECK(offset(900, 999) == Duration{0});  // Date is cut to seconds
+  CHECK(offset(61'000, 62'000) == Duration{60'000});
+  CHECK(offset(-90'000, -60'000) == Duration{-60'000});
+  CHECK_FALSE(is_clock_off(Duration{30'000}));
+  CHECK(is_clock_off(Duration{30'001}));
+  CHECK(is_clock_off(Duration{-30'001}));
 }
 
 TEST_CASE("a token not authorised for single sign-on is told so") {

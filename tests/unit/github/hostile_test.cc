@@ -27,7 +27,11 @@ std::vector<Decoder> decoders() {
       {"repositories", kRepositoriesPage,
        [](auto body) { return decode_repositories(body).has_value(); }},
       {"groups", kGroupsPage, [](auto body) { return decode_groups(body).has_value(); }},
-      {"jit", kJitAnswer, [](auto body) { return decode_jit(body).has_value(); }}};
+      {"jit", kJitAnswer, [](auto body) { return decode_jit(body).has_value(); }},
+      {"installation", kInstallation,
+       [](auto body) { return decode_installation(body).has_value(); }},
+      {"access token", kAccessToken,
+       [](auto body) { return decode_access_token(body).has_value(); }}};
 }
 
 Errc code_of(std::string_view body) {

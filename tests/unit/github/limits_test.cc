@@ -100,7 +100,7 @@ TEST_CASE("a missing permission is no rate limit") {
   const Bench bench;
   bench.server->always(kRunners, refusal(403, "Resource not accessible"));
   CHECK(runners(bench).error().code == Errc::denied);
-  CHECK(bench.client->not_before() == Instant{});
+  CHECK(bench.client->not_before(repository_scope()) == Instant{});
 }
 
 TEST_CASE("a rate limit sets the time before which nothing is sent") {
@@ -110,8 +110,8 @@ TEST_CASE("a rate limit sets the time before which nothing is sent") {
   const auto records = runners(bench);
   REQUIRE_FALSE(records);
   CHECK(records.error().code == Errc::rate_limited);
-  CHECK(bench.client->not_before() >= before + Duration{30'000});
-  CHECK(bench.client->not_before() <= bench.loop->now() + Duration{35'000});
+  CHECK(bench.client->not_before(repository_scope()) >= before + Duration{30'000});
+  CHECK(bench.client->not_before(repository_scope()) <= bench.loop->now() + Duration{35'000});
 }
 
 TEST_CASE("a request that would wait too long for a rate limit fails at once, unsent") {
@@ -131,7 +131,7 @@ TEST_CASE("requests behind a short rate limit wait for its end") {
   bench.server->add(kRunners, limited("1"));
   bench.server->add(kRunners, answer(std::string(kRunnersPage)));
   CHECK(runners(bench).error().code == Errc::rate_limited);
-  const Instant end = bench.client->not_before();
+  const Instant end = bench.client->not_before(repository_scope());
   std::optional<Instant> answered;
   bench.client->list_runners(repository_scope(), [&](auto) { answered = bench.loop->now(); });
   while (!answered && bench.loop->now() < end + Duration{5'000}) {
@@ -145,7 +145,7 @@ TEST_CASE("a limit without a time waits a minute, then longer each time") {
   const Bench bench;
   bench.server->always(kRunners, refusal(403, "You have exceeded a secondary rate limit"));
   CHECK(runners(bench).error().code == Errc::rate_limited);
-  const Duration wait = bench.client->not_before() - bench.loop->now();
+  const Duration wait = bench.client->not_before(repository_scope()) - bench.loop->now();
   CHECK(wait > Duration{55'000});
   CHECK(wait <= Duration{125'000});
 }
@@ -172,9 +172,9 @@ TEST_CASE("a low budget is told to those who poll") {
   low.headers["X-RateLimit-Limit"] = "5000";
   low.headers["X-RateLimit-Remaining"] = "100";
   bench.server->add(kRunners, low);
-  CHECK(bench.client->stretch() == 1);
+  CHECK(bench.client->stretch(repository_scope()) == 1);
   REQUIRE(runners(bench));
-  CHECK(bench.client->stretch() == 4);
+  CHECK(bench.client->stretch(repository_scope()) == 4);
 }
 
 }  // namespace mvr::github

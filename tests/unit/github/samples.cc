@@ -88,6 +88,17 @@ const std::string_view kJitAnswer = R"({
   "encoded_jit_config": "eyIucnVubmVyIjoiZXlKOSJ9"
 })";
 
+const std::string_view kInstallation = R"({
+  "id": 77, "account": {"login": "acme", "id": 2}, "app_id": 12, "target_type": "Organization",
+  "permissions": {"actions": "read", "administration": "write", "metadata": "read"},
+  "repository_selection": "selected", "suspended_at": null, "suspended_by": null
+})";
+
+const std::string_view kAccessToken = R"({
+  "token": "ghs_12_abc", "expires_at": "2026-11-20T11:00:00Z", "repository_selection": "selected",
+  "permissions": {"actions": "read", "administration": "write", "metadata": "read"}
+})";
+
 std::string job_json(std::int64_t id, std::string_view created, std::string_view label,
                      std::string_view status) {
   return R"({"id": )" + std::to_string(id) +

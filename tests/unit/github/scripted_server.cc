@@ -187,6 +187,12 @@ void ScriptedServer::respond(std::uint64_t id, const Answer& answer) {
   }
 }
 
+github::Keyring keyring_of(const core::GithubSettings& settings, const std::string& token) {
+  github::Keyring keyring;
+  keyring[settings.credentials] = github::Proof{Secret(token), {}};
+  return keyring;
+}
+
 github::Tuning quick() {
   github::Tuning tuning;
   tuning.deadline = Duration{2'000};
@@ -204,8 +210,8 @@ Bench::Bench(github::Tuning tuning) {
   loop = std::move(*made);
   server = std::make_unique<ScriptedServer>(*loop);
   settings.url = server->url();
-  settings.token_file = "/etc/mvrunner/token";
-  auto opened = github::Client::create(*loop, settings, Secret("ghp_test"), tuning);
+  settings.credentials.token_file = "/etc/mvrunner/token";
+  auto opened = github::Client::create(*loop, settings, keyring_of(settings, "ghp_test"), tuning);
   REQUIRE(opened);
   client = std::move(*opened);
 }

@@ -95,6 +95,9 @@ struct Bench {
   std::unique_ptr<github::Client> client;
 };
 
+// A keyring with `token` where `settings` has its credentials.
+github::Keyring keyring_of(const core::GithubSettings& settings, const std::string& token);
+
 github::Tuning quick();
 core::Scope repository_scope();    // acme/app
 core::Scope organization_scope();  // acme

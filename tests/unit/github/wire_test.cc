@@ -163,4 +163,45 @@ TEST_CASE("an HTTP date is read in its one form") {
   }
 }
 
+TEST_CASE("an installation is its id, and suspended when it says since when") {
+  CHECK(*decode_installation(kInstallation) == Installation{77, false});
+  CHECK(*decode_installation(R"({"id": 5, "suspended_at": "2026-11-20T11:00:00Z"})") ==
+        Installation{5, true});
+  for (const char* body : {"{}", "[]", R"({"id": "77"})", R"({"id": 0})", R"({"id": -7})"}) {
+    CHECK(decode_installation(body).error().code == Errc::protocol);
+  }
+}
+
+TEST_CASE("an access token has its end and what it may do") {
+  const auto access = decode_access_token(kAccessToken);
+  REQUIRE(access);
+  CHECK(access->token.expose() == "ghs_12_abc");
+  CHECK(access->expires == *parse_iso8601("2026-11-20T11:00:00Z"));
+  CHECK(access->permissions ==
+        Permissions{{"actions", "read"}, {"administration", "write"}, {"metadata", "read"}});
+  const std::string longer(9'000, 'x');
+  const auto plain = decode_access_token(R"({"token": ")" + longer +
+                                         R"(", "expires_at": "2026-11-20T11:00:00Z"})");
+  REQUIRE(plain);
+  CHECK(plain->token.expose() == longer);
+  CHECK_FALSE(plain->permissions);
+}
+
+TEST_CASE("a bad access token is refused without a word of it") {
+  const std::string end = R"("expires_at": "2026-11-20T11:00:00Z")";
+  for (const std::string& body :
+       {std::string(R"({"token": "ghs_secret"})"),
+        std::string(R"({"token": "ghs_secret", "expires_at": "soon"})"),
+        R"({"token": "ghs_secret\r\nX: y", )" + end + "}", R"({"token": "", )" + end + "}",
+        R"({"token": ["ghs_secret"], )" + end + "}",
+        R"({"token": ")" + std::string(20'000, 'x') + "\", " + end + "}",
+        R"({"token": "ghs_secret", "permissions": [], )" + end + "}",
+        R"({"token": "ghs_secret", "permissions": {"actions": 1}, )" + end + "}"}) {
+    const auto access = decode_access_token(body);
+    REQUIRE_FALSE(access);
+    CHECK(access.error().code == Errc::protocol);
+    CHECK(access.error().what.find("secret") == std::string::npos);
+  }
+}
+
 }  // namespace mvr::github

@@ -1,0 +1,31 @@
+// The operator's secrets: read from where the configuration says, checked, kept by that place.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/secret.h"
+#include "core/config.h"
+#include "github/jwt.h"
+
+namespace mvr::github {
+
+// What proves to GitHub who we are: a token, or the private key of an App.
+struct Proof {
+  Secret token;
+  std::optional<AppKey> key;
+};
+using Keyring = std::map<core::Credentials, Proof>;
+
+// Reads what the github section and its scopes name; nothing when there are no scopes. Err of the
+// first that cannot be used, naming it and the remedy: denied when a file is open to others,
+// invalid when it holds no token or key, too_large, not_found, io. Files of
+// $CREDENTIALS_DIRECTORY are systemd's, which sees to their modes.
+Result<Keyring> load_keyring(const core::GithubSettings& settings);
+
+// "/etc/mvrunner/token", "the systemd credential app.pem": where the secret is, for messages.
+std::string place_of(const core::Credentials& credentials);
+
+}  // namespace mvr::github
