@@ -328,6 +328,16 @@ TEST_CASE("a scope a classic token lacks is named") {
   CHECK(says(lacking.error(), "gist, read:org"));
 }
 
+TEST_CASE("an empty list of scopes says nothing of what a token may do") {
+  const Bench bench;
+  Answer runs = answer(runs_json(""));
+  runs.headers["X-OAuth-Scopes"] = "";
+  bench.server->always(kRuns, runs);
+  bench.server->always(kRunning, runs);
+  CHECK(bench.wait<JobListing>(
+      [&](auto done) { bench.client->queued_jobs(repository_scope(), std::move(done)); }));
+}
+
 TEST_CASE("a signature refused for the clock says so, and the clock is warned of once") {
   const AppBench bench;
   std::vector<Duration> warned;
