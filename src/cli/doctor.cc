@@ -88,10 +88,13 @@ std::vector<Finding> examine(const Context& context, const core::Config& config,
   add(daemon::check_kernel_objects(config));
   add(daemon::check_room(config));
   add(daemon::check_stores(config, sys::wall_now()));
+  add(daemon::check_github(config));
   if (!boots) return all;
   add(daemon::check_kvm(config));
-  const bool fit = std::ranges::none_of(
-      all, [](const Finding& one) { return one.check != "kvm" && one.verdict == Verdict::fail; });
+  // What fails here tells more than a VM that does not come up because of it.
+  const bool fit = std::ranges::none_of(all, [](const Finding& one) {
+    return one.check != "kvm" && one.check != "github" && one.verdict == Verdict::fail;
+  });
   if (fit) all.push_back(check_vm(context, config));
   return all;
 }

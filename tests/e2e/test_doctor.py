@@ -2,13 +2,13 @@
 
 import json
 
-from harness import MvrunnerTest, main
+from harness import GITHUB, MvrunnerTest, main
 
 
 class Doctor(MvrunnerTest):
     def settings(self):
-        settings = super().settings()
-        # A name, so that a guest has something to resolve; nothing is polled.
+        settings = super().settings()  # it writes the token
+        # A name, so that a guest has something to resolve; no scope: this host cannot.
         settings["github"] = {"url": "http://github.test:8080"}
         return settings
 
@@ -50,6 +50,23 @@ class Doctor(MvrunnerTest):
         self.assertIn("8TiB", findings["profiles"]["text"])
         self.assertNotIn("test VM", findings)
         self.check_host_left_clean()
+
+    def test_what_github_says_of_a_scope_is_told(self):
+        scopes = [{"repository": "acme/widgets"}]
+        github = {"url": GITHUB, "token_file": str(self.root / "token"), "scopes": scopes}
+        self.github.add_job("true")
+        self.write_config(github=github)
+        _, findings = self.findings("--quick")
+        self.assertEqual(findings["github"]["text"],
+                         "acme/widgets has 1 queued job and 0 runners")
+        (self.root / "token").write_text("ghp_wrong0123456789\n")
+        failed, findings = self.findings("--quick")
+        self.assertIn("github", failed)
+        self.assertIn("401", findings["github"]["text"])
+        self.assertNotIn("ghp_wrong", findings["github"]["text"])
+        (self.root / "token").chmod(0o644)
+        _, findings = self.findings("--quick")
+        self.assertIn("chmod 600", findings["github"]["text"])
 
 
 if __name__ == "__main__":
