@@ -97,6 +97,7 @@ network:
   resolv_conf: /run/systemd/resolve/resolv.conf
   allow: [10.1.2.0/24, "10.9.9.9:443"]
 vmm: {backend: qemu, accel: tcg, qemu_binary: /opt/qemu/bin/qemu, uid_base: 100000}
+web: {listen: "[::1]:80"}
 scheduling: {weights: {acme/web.SITE: 3, tools/One: 20, other/place: 1}}
 profiles:
   - name: big
@@ -143,6 +144,7 @@ profiles:
                                                 "/run/systemd/resolve/resolv.conf",
                                                 {"10.1.2.0/24", "10.9.9.9:443"}});
   CHECK(config.vmm == core::VmmSettings{"qemu", core::Accel::tcg, "/opt/qemu/bin/qemu", 100000});
+  CHECK(config.web.listen == "[::1]:80");
   // Spelled as the scopes do.
   CHECK(config.scheduling.weights == std::map<std::string, std::uint32_t>{{"Acme/Web.site", 3},
                                                                           {"tools/one", 20},

@@ -102,6 +102,12 @@ TEST_CASE("numbers out of range are errors that say the range") {
        {"c.yaml:2:24: host.cpu_overcommit: \".inf\" is not a number from 0.1 to 64.0"}},
       {with_profiles("host: {cpu_overcommit: 1e1}\n"),
        {"c.yaml:2:24: host.cpu_overcommit: \"1e1\" is not a number from 0.1 to 64.0"}},
+      {with_profiles("web: {listen: localhost:9840}\n"),
+       {"c.yaml:2:15: web.listen: \"localhost:9840\" is not an address and port like "
+        "127.0.0.1:9840 or [::1]:9840 (or \"\" for none)"}},
+      {with_profiles("web: {listen: \"[::g]:9840\"}\n"),
+       {"c.yaml:2:15: web.listen: \"[::g]:9840\" is not an address and port like "
+        "127.0.0.1:9840 or [::1]:9840 (or \"\" for none)"}},
       {with_profiles("vmm: {uid_base: 1000}\n"),
        {"c.yaml:2:17: vmm.uid_base: \"1000\" is not a whole number from 65536 to 2147000000"}},
   });
