@@ -15,10 +15,11 @@
 namespace mvr::cli {
 namespace {
 
-constexpr std::array<Register, 15> kVerbs = {
-    register_serve,  register_run,    register_ps,     register_explain,  register_ssh,
-    register_logs,   register_drain,  register_kill,   register_reload,   register_image,
-    register_kernel, register_runner, register_config, register_simulate, register_doctor,
+constexpr std::array<Register, 16> kVerbs = {
+    register_serve,  register_run,      register_ps,     register_explain,
+    register_ssh,    register_logs,     register_drain,  register_kill,
+    register_reload, register_image,    register_kernel, register_runner,
+    register_config, register_simulate, register_report, register_doctor,
 };
 
 constexpr const char* kAbout =

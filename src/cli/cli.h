@@ -47,6 +47,7 @@ void register_image(CLI::App& app, Context& context, int& exit_code);
 void register_kernel(CLI::App& app, Context& context, int& exit_code);
 void register_runner(CLI::App& app, Context& context, int& exit_code);
 void register_simulate(CLI::App& app, Context& context, int& exit_code);
+void register_report(CLI::App& app, Context& context, int& exit_code);
 void register_doctor(CLI::App& app, Context& context, int& exit_code);
 void register_config(CLI::App& app, Context& context, int& exit_code);
 

@@ -1,9 +1,12 @@
 """What people do at the host: drain, ssh, logs, kill, one-off commands."""
 
+import csv
+import json
 import pathlib
 import selectors
 
 from harness import MvrunnerTest, main, wait_for
+from standin import StandInVmmTest
 
 
 class Operator(MvrunnerTest):
@@ -172,6 +175,35 @@ class OneOffCommand(MvrunnerTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("/no/such/program", done.stdout + done.stderr)
         self.wait_no_vm()
+        self.check_nothing_left()
+
+
+class Reports(StandInVmmTest):
+    def report(self, *arguments):
+        done = self.cli("report", *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_past_jobs_are_added_up(self):
+        self.assertEqual(json.loads(self.report("-o", "json")), [])  # no history yet
+        self.start_daemon()
+        for step, conclusion in (("true", "success"), ("true", "success"), ("false", "failure")):
+            job = self.github.add_job(step, name="a, \"b\"")
+            self.assertEqual(self.github.wait_job(job, "completed")["conclusion"], conclusion)
+        self.wait_no_vm()
+        (row,) = json.loads(self.report("-o", "json"))
+        self.assertEqual((row["key"], row["jobs"], row["failed"], row["lost"], row["minutes"]),
+                         ("acme/widgets", 3, 1, 0, 3))
+        self.assertGreater(row["wait_p95_ms"], 0)
+        header, line = csv.reader(self.report("--by", "job", "-o", "csv").splitlines())
+        self.assertEqual(header[:3], ["job", "jobs", "failed"])
+        self.assertTrue(line[0].endswith('a, "b"'), line)
+        self.assertEqual(line[1:4], ["3", "1", "0"])
+        self.assertIn("small", self.report("--by", "profile"))
+        self.assertEqual(json.loads(self.report("--since", "1ms", "-o", "json")), [])
+        refused = self.cli("report", "--since", "yesterday")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("--since", refused.stderr)
         self.check_nothing_left()
 
 
