@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "cli/client.h"
 #include "cli/one_off.h"
 #include "daemon/journal.h"
 #include "sys/host.h"
@@ -58,17 +59,23 @@ Finding judge_exit(int code, const std::string& url, const std::string& said) {
 
 // What only a guest can tell.
 Finding check_vm(const Context& context, const core::Config& config) {
+  const auto status = ask(config, {{"op", "ps"}});
+  if (status && status->value("draining", false)) {
+    return {"test VM", Verdict::warn, "not tried: the host is draining", "mvrunner undrain"};
+  }
   std::string said;
   const std::string& url = config.github.url;
-  const auto code =
-      run_one_off(context, config, config.profiles.front().name,
-                  {"sh", "-c", std::string(kLookup) + kFetch, "sh", host_of(url), url},
-                  [&](int /*stream*/, const std::string& data) {
-                    if (said.size() < 1000) said += data;
-                  });
+  OneOff command;
+  command.profile = config.profiles.front().name;
+  command.argv = {"sh", "-c", std::string(kLookup) + kFetch, "sh", host_of(url), url};
+  command.on_output = [&](int /*stream*/, const std::string& data) {
+    if (said.size() < 1000) said += data;
+  };
+  command.quiet_limit = kVmLimit;
+  const auto code = run_one_off(context, config, command);
   if (!code && code.error().code == Errc::timed_out) {
     return {"test VM", Verdict::warn, "not tried: no VM in " + format_duration(kVmLimit),
-            "the host may be full or drain: mvrunner explain, and mvrunner doctor later"};
+            "the host may be full: see mvrunner ps, and try again later"};
   }
   if (!code) {
     return {"test VM", Verdict::fail, code.error().what,

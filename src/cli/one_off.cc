@@ -65,18 +65,16 @@ Result<int> stream(Client& client, const OnOutput& on_output) {
 
 }  // namespace
 
-Result<int> run_one_off(const Context& context, const core::Config& config,
-                        const std::string& profile, const std::vector<std::string>& argv,
-                        const OnOutput& on_output, std::optional<Duration> quiet_limit) {
+Result<int> run_one_off(const Context& context, const core::Config& config, const OneOff& command) {
   sys::Process own;
   auto connected = Client::connect(config);
   if (!connected && connected.error().code == Errc::unavailable) {
     connected = start_daemon(context, config, own);
   }
   TRY_ASSIGN(Client client, std::move(connected));
-  if (quiet_limit) TRY(client.set_limit(*quiet_limit));
-  TRY(client.send({{"op", "run"}, {"profile", profile}, {"argv", argv}}));
-  auto result = stream(client, on_output);
+  if (command.quiet_limit) TRY(client.set_limit(*command.quiet_limit));
+  TRY(client.send({{"op", "run"}, {"profile", command.profile}, {"argv", command.argv}}));
+  auto result = stream(client, command.on_output);
   client = Client();
   if (own) (void)own.wait(kEndLimit);  // it removes the VM; nothing is left when we return
   return result;

@@ -13,12 +13,16 @@ namespace mvr::cli {
 // stream 1: standard output, 2: standard error.
 using OnOutput = std::function<void(int stream, const std::string& data)>;
 
+struct OneOff {
+  std::string profile;  // may be empty where there is only one
+  std::vector<std::string> argv;
+  OnOutput on_output;
+  std::optional<Duration> quiet_limit;  // how long nothing may be heard of it
+};
+
 // Uses the running daemon; without one, a daemon of its own for as long as the command takes.
-// Returns the command's exit status. `profile` may be empty where there is only one.
-// Err timed_out when nothing is heard of it for `quiet_limit`: it waits for room, or hangs.
-Result<int> run_one_off(const Context& context, const core::Config& config,
-                        const std::string& profile, const std::vector<std::string>& argv,
-                        const OnOutput& on_output,
-                        std::optional<Duration> quiet_limit = std::nullopt);
+// Returns the command's exit status. Err timed_out beyond the quiet limit: it waits for room, or
+// hangs.
+Result<int> run_one_off(const Context& context, const core::Config& config, const OneOff& command);
 
 }  // namespace mvr::cli

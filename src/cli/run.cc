@@ -22,7 +22,7 @@ void register_run(CLI::App& app, Context& context, int& exit_code) {
     const auto print = [](int stream, const std::string& data) {
       (stream == 2 ? std::cerr : std::cout) << data << std::flush;
     };
-    auto code = run_one_off(context, *config, *profile, *command, print);
+    auto code = run_one_off(context, *config, {*profile, *command, print, {}});
     exit_code = code ? *code : report(code.error());
   });
 }

@@ -137,7 +137,7 @@ void Daemon::open_web() {
   web_ = std::make_unique<Web>(
       *loop_,
       [this] {
-        return metrics_text(config_, world_, plan_, tally_, loop_->now(), sys::wall_now());
+        return metrics_text({config_, world_, plan_, tally_, loop_->now(), sys::wall_now()});
       },
       [this] { return why_not_ready(config_, world_); });
   web_->listen_on(config_.web.listen);
@@ -225,11 +225,13 @@ Reloaded Daemon::reload() {
 Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
   ReloadPlan plan = plan_reload(config_, config);
   const bool has_scopes = !plan.config.github.scopes.empty();
-  github::Keyring keyring;
+  std::optional<github::Keyring> renewal;
   std::unique_ptr<github::Client> client;
   if (has_scopes && config.github.url == config_.github.url) {
-    TRY_ASSIGN(keyring, github::load_keyring(plan.config.github));
-    if (!github_) {
+    TRY_ASSIGN(github::Keyring keyring, github::load_keyring(plan.config.github));
+    if (github_) {
+      renewal = std::move(keyring);
+    } else {
       TRY_ASSIGN(client, make_client(plan.config.github, std::move(keyring)));
     }
   }
@@ -245,7 +247,7 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
   if (client) {
     github_ = std::move(client);
     performer_->set_github(github_.get());
-  } else if (github_ && !keyring.empty() && github_->renew(config_.github, std::move(keyring))) {
+  } else if (renewal && github_->renew(config_.github, std::move(*renewal))) {
     reloaded.changes.push_back(Change{"a GitHub token or key", true});
   }
   commands_.finish_unserved(config_);

@@ -209,17 +209,16 @@ void write_tally(Writer& out, const core::World& world, const Tally& tally) {
 
 }  // namespace
 
-std::string metrics_text(const core::Config& config, const core::World& world,
-                         const core::Plan& plan, const Tally& tally, Instant now, WallTime wall) {
+std::string metrics_text(const MetricsView& view) {
   Writer out;
   out.family("mvrunner_build_info", "gauge", "The version of the running daemon.");
   out.sample({{"version", MVR_VERSION}}, 1);
-  write_scopes(out, config, world, now);
-  write_waits(out, plan, wall);
-  write_vms(out, config, world);
-  write_capacity(out, world);
-  write_health(out, config, world);
-  write_tally(out, world, tally);
+  write_scopes(out, view.config, view.world, view.now);
+  write_waits(out, view.plan, view.wall);
+  write_vms(out, view.config, view.world);
+  write_capacity(out, view.world);
+  write_health(out, view.config, view.world);
+  write_tally(out, view.world, view.tally);
   return out.take();
 }
 

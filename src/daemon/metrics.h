@@ -12,8 +12,17 @@
 
 namespace mvr::daemon {
 
+// All there is to tell, at one moment.
+struct MetricsView {
+  const core::Config& config;
+  const core::World& world;
+  const core::Plan& plan;
+  const Tally& tally;
+  Instant now{};
+  WallTime wall{};
+};
+
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats (text 0.0.4).
-std::string metrics_text(const core::Config& config, const core::World& world,
-                         const core::Plan& plan, const Tally& tally, Instant now, WallTime wall);
+std::string metrics_text(const MetricsView& view);
 
 }  // namespace mvr::daemon

@@ -84,12 +84,12 @@ App::App(std::string base, Identity identity)
     : base_(std::move(base)), identity_(std::move(identity)) {}
 App::~App() = default;
 
-Result<std::unique_ptr<App>> App::create(sys::Loop& loop, std::string base, Identity identity,
-                                         AppKey key, const Tuning& tuning,
-                                         Transport::OnClock on_clock) {
-  std::unique_ptr<App> app(new App(std::move(base), std::move(identity)));
+Result<std::unique_ptr<App>> App::create(sys::Loop& loop, Manner manner, Identity identity,
+                                         AppKey key) {
+  std::unique_ptr<App> app(new App(std::move(manner.base), std::move(identity)));
   app->signer_ = std::make_unique<Signer>(loop, app->identity_, std::move(key));
-  TRY_ASSIGN(app->transport_, Transport::create(loop, *app->signer_, tuning, std::move(on_clock)));
+  TRY_ASSIGN(app->transport_,
+             Transport::create(loop, *app->signer_, manner.tuning, std::move(manner.on_clock)));
   return app;
 }
 

@@ -39,9 +39,14 @@ class App {
     std::string id;     // as app.id of the configuration has it
     std::string place;  // of its key, for messages
   };
-  static Result<std::unique_ptr<App>> create(sys::Loop& loop, std::string base, Identity identity,
-                                             AppKey key, const Tuning& tuning,
-                                             Transport::OnClock on_clock);
+  // How its requests go.
+  struct Manner {
+    std::string base;  // of the API's addresses
+    Tuning tuning;
+    Transport::OnClock on_clock;
+  };
+  static Result<std::unique_ptr<App>> create(sys::Loop& loop, Manner manner, Identity identity,
+                                             AppKey key);
   ~App();
   App(const App&) = delete;
   App& operator=(const App&) = delete;

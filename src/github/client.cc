@@ -144,8 +144,8 @@ Result<Account*> Client::State::by_token(const core::Credentials& from) {
 Result<App*> Client::State::app_of(const core::Credentials& from) {
   std::unique_ptr<App>& app = apps[place_of_app(from)];
   if (!app) {
-    TRY_ASSIGN(app, App::create(loop, base, App::Identity{from.app->id, place_of(from)},
-                                *keyring[from].key, tuning, clock_watch()));
+    TRY_ASSIGN(app, App::create(loop, {base, tuning, clock_watch()}, {from.app->id, place_of(from)},
+                                *keyring[from].key));
   }
   return app.get();
 }

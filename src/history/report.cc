@@ -120,6 +120,7 @@ std::vector<ReportRow> report(const std::vector<FinishedJob>& past, ReportBy by)
     add(group, job);
   }
   std::vector<ReportRow> rows;
+  rows.reserve(groups.size());
   for (auto& [key, group] : groups) rows.push_back(finished(std::move(group)));
   std::ranges::stable_sort(rows, std::greater{}, &ReportRow::busy);
   return rows;

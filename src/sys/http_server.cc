@@ -124,6 +124,7 @@ struct HttpServer::State {
   }
 
   // Called once with the headers and again when the body, if any, is there; it is not read.
+  // NOLINTNEXTLINE(readability-function-size): libmicrohttpd's interface
   static MHD_Result on_request(void* self, MHD_Connection* connection, const char* url,
                                const char* method, const char* /*version*/, const char* /*data*/,
                                std::size_t* data_size, void** seen) {

@@ -35,6 +35,9 @@ class Doctor(MvrunnerTest):
         told = self.cli("doctor", "--quick").stdout
         self.assertIn("ok    firewall          nftables works\n", told)
         self.assertNotIn("test VM", told)
+        self.cli("drain")
+        _, findings = self.findings()
+        self.assertIn("draining", findings["test VM"]["text"])
         self.check_nothing_left()
 
     def test_what_is_wrong_is_named_with_its_remedy(self):

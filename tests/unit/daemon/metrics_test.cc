@@ -45,7 +45,7 @@ core::Wait wait_for(core::Reason reason, std::uint32_t jobs, Duration age) {
 
 std::string text_of(const core::Config& config, const core::World& world, const core::Plan& plan,
                     const Tally& tally = {}) {
-  return metrics_text(config, world, plan, tally, kNow, kWall);
+  return metrics_text({config, world, plan, tally, kNow, kWall});
 }
 
 // The line of a sample, without its value; "" when there is none.
