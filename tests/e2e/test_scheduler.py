@@ -6,13 +6,13 @@ SMALL = {"name": "small", "labels": ["mv-small"]}
 
 
 class TwoSizesOnASmallBudget(MvrunnerTest):
-    """2.5 GiB for VMs: a large one of 2 GiB and a small one of 512 MiB, or five small ones."""
+    """2.25 GiB for VMs: a large one of 2 GiB, or four small ones of 512 MiB."""
 
     profiles = [SMALL, {"name": "large", "labels": ["mv-large"], "memory": "2GiB"}]
 
     def settings(self):
         settings = super().settings()
-        settings["host"]["memory"] = "3584MiB"  # 1 GiB of it is the reserve
+        settings["host"]["memory"] = "3328MiB"  # 1 GiB of it is the reserve
         return settings
 
     def test_two_sizes_are_packed_by_memory_and_the_large_one_is_not_starved(self):
