@@ -28,10 +28,6 @@ Result<T> await(sys::Loop& loop, const std::function<void(github::Client::Done<T
   return std::move(**answer);
 }
 
-std::string plural(std::size_t count, const std::string& one) {
-  return std::to_string(count) + " " + one + (count == 1 ? "" : "s");
-}
-
 // Both questions the daemon asks all day: which jobs wait, which runners there are.
 Finding check_scope(sys::Loop& loop, github::Client& client, const core::Scope& scope) {
   const auto jobs = await<github::JobListing>(
@@ -40,8 +36,8 @@ Finding check_scope(sys::Loop& loop, github::Client& client, const core::Scope& 
   const auto runners = await<std::vector<github::RunnerRecord>>(
       loop, [&](auto done) { client.list_runners(scope, std::move(done)); });
   if (!runners) return {"github", Verdict::fail, runners.error().what, kAbout};
-  const std::string text = scope.id() + " has " + plural(jobs->jobs.size(), "queued job") +
-                           " and " + plural(runners->size(), "runner");
+  const std::string text = scope.id() + ": queued jobs: " + std::to_string(jobs->jobs.size()) +
+                           ", runners: " + std::to_string(runners->size());
   if (jobs->gap) return {"github", Verdict::warn, text + "; " + jobs->gap->what, kAbout};
   return {"github", Verdict::ok, text, ""};
 }

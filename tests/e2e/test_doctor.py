@@ -60,8 +60,7 @@ class Doctor(MvrunnerTest):
         self.github.add_job("true")
         self.write_config(github=github)
         _, findings = self.findings("--quick")
-        self.assertEqual(findings["github"]["text"],
-                         "acme/widgets has 1 queued job and 0 runners")
+        self.assertEqual(findings["github"]["text"], "acme/widgets: queued jobs: 1, runners: 0")
         (self.root / "token").write_text("ghp_wrong0123456789\n")
         failed, findings = self.findings("--quick")
         self.assertIn("github", failed)

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "../sys/helpers.h"
 #include "catch.h"
 #include "sys/files.h"
+#include "temp_dir.h"
 
 namespace mvr::daemon {
 namespace {
@@ -32,7 +32,7 @@ class HostFiles {
   }
 
  private:
-  sys::TempDir directory_;
+  test::TempDir directory_;
 };
 
 TEST_CASE("a plain host has nothing to complain of") {
@@ -93,7 +93,7 @@ TEST_CASE("a program that is not there is named with its package") {
 }
 
 TEST_CASE("what a profile lacks in the stores is found once, whoever shares it") {
-  const sys::TempDir state;
+  const test::TempDir state;
   core::Config config;
   config.state_dir = state / "state";
   config.profiles.resize(2);

@@ -1,13 +1,13 @@
 #include "github/keyring.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 
 #include "catch.h"
 #include "keys.h"
+#include "temp_dir.h"
 
 namespace mvr::github {
 namespace {
@@ -20,26 +20,18 @@ constexpr const char* kVariable = "CREDENTIALS_DIRECTORY";
 class SecretFile {
  public:
   SecretFile(const std::string& text, mode_t mode) {
-    std::string pattern = "/tmp/mvr-secret-XXXXXX";
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    directory_ = pattern;
-    path_ = directory_ + "/secret";
     std::ofstream(path_) << text;
     REQUIRE(chmod(path_.c_str(), mode) == 0);
   }
   SecretFile(const SecretFile&) = delete;
   SecretFile& operator=(const SecretFile&) = delete;
-  ~SecretFile() {
-    unlink(path_.c_str());
-    rmdir(directory_.c_str());
-    unsetenv(kVariable);
-  }
+  ~SecretFile() { unsetenv(kVariable); }
   [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] const std::string& directory() const { return directory_; }
+  [[nodiscard]] const std::string& directory() const { return directory_.path(); }
 
  private:
-  std::string directory_;
-  std::string path_;
+  TempDir directory_;
+  std::string path_ = directory_ / "secret";
 };
 
 core::Credentials token_in(const std::string& path) { return {path, "", "", {}}; }

@@ -11,6 +11,7 @@
 #include "catch.h"
 #include "sys/files.h"
 #include "sys/loop.h"
+#include "temp_dir.h"
 
 // Catch2 v2 has no skip: the reason is printed and the test ends as passed.
 #define MVR_NEEDS_ROOT()                   \
@@ -22,23 +23,7 @@
 
 namespace mvr::sys {
 
-class TempDir {
- public:
-  TempDir() {
-    std::string name = "/tmp/mvr-test-XXXXXX";
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() { (void)remove_tree(path_); }
-
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
+using test::TempDir;
 
 // Runs the loop until `done`; false when that takes longer than anything here should.
 inline bool run_until(Loop& loop, const std::function<bool()>& done,

@@ -1,4 +1,4 @@
-// A directory of a test's own, removed afterwards, and the pieces the tests of this folder share.
+// The pieces the tests of this folder share.
 #pragma once
 
 #include <filesystem>
@@ -6,29 +6,14 @@
 #include <string>
 #include <vector>
 
-#include <stdlib.h>  // mkdtemp
-
 #include "sys/files.h"
 #include "sys/loop.h"
+#include "temp_dir.h"
 #include "vmm/machine.h"
 
 namespace mvr::vmm {
 
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "mvr-vmm-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() { (void)sys::remove_tree(path_); }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
+using test::TempDir;
 
 // Runs the loop until `done`, at most ten seconds: a test that waits longer has failed.
 inline bool run_until(sys::Loop& loop, const std::function<bool()>& done) {
