@@ -1,5 +1,6 @@
 #include "config/load.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -57,13 +58,45 @@ void check_credentials(Section& section, const core::GithubSettings& github) {
   }
 }
 
+void read_webhook(Section section, core::WebhookSettings& webhook) {
+  section.read("listen", webhook.listen, kOptionalListen);
+  section.read("secret_file", webhook.secret_file, kOptionalFile);
+  section.read("secret_credential", webhook.secret_credential, kOptionalCredential);
+  section.finish();
+  const bool has_file = !webhook.secret_file.empty();
+  const bool has_credential = !webhook.secret_credential.empty();
+  if (has_file && has_credential) {
+    section.add("secret_credential", "secret_file is given too; keep one of the two");
+  }
+  if (!webhook.listen.empty() && !has_file && !has_credential) {
+    section.add("listen", "needs the webhook's secret: give secret_file or secret_credential");
+  }
+}
+
+void read_polling(Section& section, core::GithubSettings& github) {
+  section.read("poll_interval", github.poll_interval, Span{seconds(1), hours(1)});
+  github.idle_interval = std::max(github.idle_interval, github.poll_interval);
+  section.read("idle_interval", github.idle_interval, Span{seconds(1), hours(1)});
+  if (github.idle_interval < github.poll_interval) {
+    section.add("idle_interval", format_duration(github.idle_interval) +
+                                     " is less than poll_interval, which is " +
+                                     format_duration(github.poll_interval) + " here");
+  }
+  section.read("quota_share", github.quota_share, Fraction{0.01, 1});
+}
+
 void read_github(Section section, core::GithubSettings& github, Report& report) {
   const std::size_t before = report.count();
   section.read("url", github.url, kWebAddress);
   github.credentials = read_credentials(section, report);
-  section.read("poll_interval", github.poll_interval, Span{seconds(1), hours(1)});
+  read_polling(section, github);
+  std::optional<core::Feed> feed;
+  read_feed(section, feed);
+  github.feed = feed.value_or(core::Feed::poll);
+  read_webhook(section.child("webhook"), github.webhook);
+  section.read("app_deliveries", github.app_deliveries, Flag{});
   section.read_list("extra_labels", github.extra_labels, Label{});
-  read_scopes(section, github.scopes, report);
+  read_scopes(section, github, report);
   section.finish();
   if (github.extra_labels.size() > 50) section.add("extra_labels", "more than 50 labels");
   if (report.count() == before) check_credentials(section, github);
@@ -148,6 +181,7 @@ core::Config defaults(const std::string& facts_hostname) {
   config.log_level = "info";
   config.control_group = "mvrunner";
   config.github.poll_interval = seconds(10);
+  config.github.idle_interval = seconds(60);
   config.host.id = plain_host_id(facts_hostname);
   config.host.reserve_memory = gib(1);
   config.host.reserve_disk = gib(5);

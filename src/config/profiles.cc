@@ -74,6 +74,8 @@ core::Profile read_profile(Section& section) {
   section.read("listen_timeout", profile.limits.listen, Span{seconds(1), hours(24)});
   section.read("job_timeout", profile.limits.job, Span{seconds(1), hours(35 * 24)});
   section.read("kernel_args", profile.kernel_args, kKernelArgs);
+  section.read("public_repositories", profile.public_repositories, Flag{});
+  section.read("fork_pull_requests", profile.fork_pull_requests, Flag{});
   section.finish();
   return profile;
 }

@@ -45,6 +45,7 @@ std::string exact(double value) {
   return {digits.begin(), end.ptr};
 }
 
+std::string exact(bool value) { return value ? "true" : "false"; }
 std::string exact(std::int32_t value) { return std::to_string(value); }
 std::string exact(std::uint32_t value) { return std::to_string(value); }
 
@@ -113,14 +114,30 @@ void write_credentials(Writer& out, const core::Credentials& given) {
   write_app(out.below(), *given.app);
 }
 
+std::string_view feed_word(core::Feed feed) {
+  return feed == core::Feed::poll ? "poll" : "scale-set";
+}
+
+void write_webhook(Writer out, const core::WebhookSettings& webhook) {
+  out.text("listen", webhook.listen);
+  if (!webhook.secret_file.empty()) out.text("secret_file", webhook.secret_file);
+  if (!webhook.secret_credential.empty()) {
+    out.text("secret_credential", webhook.secret_credential);
+  }
+}
+
 void write_scope(Writer out, const core::Scope& scope) {
   if (scope.kind == core::ScopeKind::repository) {
     out.text("repository", scope.id());
   } else {
-    out.text("organization", scope.owner);
+    const bool is_enterprise = scope.kind == core::ScopeKind::enterprise;
+    out.text(is_enterprise ? "enterprise" : "organization", scope.owner);
+    if (is_enterprise) out.list("organizations", scope.organizations);
     out.list("repositories", scope.repositories);
+    out.list("exclude", scope.exclude);
     out.text("runner_group", scope.runner_group);
   }
+  if (scope.feed) out.text("discovery", feed_word(*scope.feed));
   out.line("max", exact(scope.max));
   out.line("max_per_repo", exact(scope.max_per_repo));
   write_credentials(out, scope.credentials);
@@ -130,6 +147,12 @@ void write_github(Writer out, const core::GithubSettings& github) {
   out.text("url", github.url);
   write_credentials(out, github.credentials);
   out.line("poll_interval", exact(github.poll_interval));
+  out.line("idle_interval", exact(github.idle_interval));
+  out.line("quota_share", exact(github.quota_share));
+  out.text("discovery", feed_word(github.feed));
+  out.line("webhook", "");
+  write_webhook(out.below(), github.webhook);
+  out.line("app_deliveries", exact(github.app_deliveries));
   out.list("extra_labels", github.extra_labels);
   if (github.scopes.empty()) return out.line("scopes", "[]");
   out.line("scopes", "");
@@ -189,6 +212,8 @@ void write_profile(Writer out, const core::Profile& profile) {
   out.line("listen_timeout", exact(profile.limits.listen));
   out.line("job_timeout", exact(profile.limits.job));
   out.text("kernel_args", profile.kernel_args);
+  out.line("public_repositories", exact(profile.public_repositories));
+  out.line("fork_pull_requests", exact(profile.fork_pull_requests));
 }
 
 }  // namespace

@@ -15,8 +15,11 @@ void read_profiles(Section& top, core::Config& config, Report& report);
 // The keys that say who mvrunner is at GitHub: those of the github section or of a scope.
 core::Credentials read_credentials(Section& section, const Report& report);
 
-// `scopes` of the github section.
-void read_scopes(Section& github, std::vector<core::Scope>& scopes, Report& report);
+// `discovery` of the github section or of a scope.
+void read_feed(Section& section, std::optional<core::Feed>& feed);
+
+// `scopes` of the github section, after all else there.
+void read_scopes(Section& github, core::GithubSettings& settings, Report& report);
 
 // The scheduling section; after the scopes, whose spelling of a repository is taken.
 void read_scheduling(Section section, core::Config& config, Report& report);

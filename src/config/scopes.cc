@@ -1,11 +1,15 @@
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 #include <utility>
 
 #include "config/schema.h"
+#include "core/match.h"
 
 namespace mvr::config {
 namespace {
+
+constexpr std::array<std::string_view, 2> kFeeds{"poll", "scale-set"};
 
 // Of the keys that hold a value, the second is a problem.
 void keep_one(Section& section, std::initializer_list<std::pair<std::string_view, bool>> keys) {
@@ -49,30 +53,58 @@ core::Scope read_repository(Section& section) {
   return scope;
 }
 
+// What organisations and enterprises have in common.
+void read_repositories(Section& section, core::Scope& scope) {
+  section.read_list("repositories", scope.repositories, kRepositoryPattern);
+  section.read_list("exclude", scope.exclude, kRepositoryPattern);
+  section.read("runner_group", scope.runner_group, kRunnerGroup);
+}
+
 core::Scope read_organization(Section& section) {
   core::Scope scope;
   scope.kind = core::ScopeKind::organization;
   section.read("organization", scope.owner, kOwner);
-  section.read_list("repositories", scope.repositories, kRepositoryName);
-  section.read("runner_group", scope.runner_group, kRunnerGroup);
+  read_repositories(section, scope);
   return scope;
 }
 
+core::Scope read_enterprise(Section& section) {
+  core::Scope scope;
+  scope.kind = core::ScopeKind::enterprise;
+  section.read("enterprise", scope.owner, kEnterprise);
+  section.read_list("organizations", scope.organizations, kOwner);
+  read_repositories(section, scope);
+  return scope;
+}
+
+constexpr std::array<std::string_view, 3> kScopeKinds{"repository", "organization", "enterprise"};
+
+core::Scope read_scope_of(Section& section, std::string_view kind) {
+  if (kind == "enterprise") return read_enterprise(section);
+  return kind == "organization" ? read_organization(section) : read_repository(section);
+}
+
 core::Scope read_scope(Section& section, const Report& report) {
-  const bool is_repository = section.has("repository");
-  const bool is_organization = section.has("organization");
-  if (is_repository && is_organization) {
-    section.add("organization", "a scope is a repository or an organization, not both");
+  std::string_view kind;
+  for (const std::string_view key : kScopeKinds) {
+    if (!section.has(key)) continue;
+    if (!kind.empty()) section.add(key, std::string(kind) + " is given too; keep one of the two");
+    if (kind.empty()) kind = key;
   }
-  if (!is_repository && !is_organization) {
-    section.add("neither `repository: owner/name` nor `organization: name` is given");
+  if (kind.empty()) {
+    section.add(
+        "none of `repository: owner/name`, `organization: name` and `enterprise: name` is given");
   }
-  for (const std::string_view key : {"repositories", "runner_group"}) {
-    if (section.has(key) && is_repository) {
+  for (const std::string_view key : {"repositories", "exclude", "runner_group"}) {
+    if (kind == "repository" && section.has(key)) {
       section.add(key, "is for an organization, not for a repository");
     }
   }
-  core::Scope scope = is_repository ? read_repository(section) : read_organization(section);
+  if (kind != "enterprise" && section.has("organizations")) {
+    section.add("organizations", "is for an enterprise");
+  }
+  core::Scope scope = read_scope_of(section, kind);
+  read_feed(section, scope.feed);
   section.read("max", scope.max, Whole{0, 1000});
   section.read("max_per_repo", scope.max_per_repo, Whole{0, 1000});
   scope.credentials = read_credentials(section, report);
@@ -80,16 +112,37 @@ core::Scope read_scope(Section& section, const Report& report) {
   return scope;
 }
 
+// No App may manage an enterprise's runners, nor may a fine-grained token.
+void check_enterprise(Section& section, const core::Scope& scope,
+                      const core::GithubSettings& github) {
+  if (scope.kind != core::ScopeKind::enterprise) return;
+  if (github.credentials_of(scope).app) {
+    section.add("enterprise",
+                "GitHub lets no App manage runners of an enterprise: give this scope a classic "
+                "token with the scopes manage_runners:enterprise and repo");
+  }
+  if (github.feed_of(scope) == core::Feed::poll && scope.organizations.empty()) {
+    section.add("organizations",
+                "is missing: name the organizations whose repositories are to be looked at");
+  }
+}
+
 bool same_name(std::string_view a, std::string_view b) { return ascii_lower(a) == ascii_lower(b); }
 
-// Does `wide`, an organization, look for jobs in the repository `narrow`?
+// Does the scope look at repositories of `organization`?
+bool looks_into(const core::Scope& scope, std::string_view organization) {
+  const auto is_it = [&](const std::string& name) { return same_name(name, organization); };
+  if (scope.kind == core::ScopeKind::organization) return is_it(scope.owner);
+  return std::ranges::any_of(scope.organizations, is_it);
+}
+
+// Does `wide`, an organization or enterprise, look for jobs where `narrow` does? Two patterns are
+// not compared: of one organization, only one scope may be.
 bool covers(const core::Scope& wide, const core::Scope& narrow) {
-  if (wide.kind != core::ScopeKind::organization || narrow.repository.empty()) return false;
-  if (!same_name(wide.owner, narrow.owner)) return false;
-  return wide.repositories.empty() ||
-         std::ranges::any_of(wide.repositories, [&](const std::string& name) {
-           return same_name(name, narrow.repository);
-         });
+  if (narrow.kind == core::ScopeKind::enterprise) return false;
+  if (!looks_into(wide, narrow.owner)) return false;
+  return narrow.repository.empty() ? wide.kind == core::ScopeKind::enterprise
+                                   : core::is_selected(wide, narrow.repository);
 }
 
 // A queued job must be seen once, or two VMs start for it.
@@ -150,12 +203,21 @@ void read_scheduling(Section section, core::Config& config, Report& report) {
   section.finish();
 }
 
-void read_scopes(Section& github, std::vector<core::Scope>& scopes, Report& report) {
+void read_feed(Section& section, std::optional<core::Feed>& feed) {
+  std::string word;
+  section.read("discovery", word, Choice{kFeeds});
+  if (word == "poll") feed = core::Feed::poll;
+  if (word == "scale-set") feed = core::Feed::scale_set;
+}
+
+void read_scopes(Section& github, core::GithubSettings& settings, Report& report) {
+  std::vector<core::Scope>& scopes = settings.scopes;
   github.each("scopes", [&](const Node& item, const std::string& path) {
     const std::size_t at_start = report.count();
     Section section(&item, path, report);
     core::Scope scope = read_scope(section, report);
     if (report.count() == at_start) check_overlap(section, scope, scopes);
+    if (report.count() == at_start) check_enterprise(section, scope, settings);
     if (report.count() == at_start) scopes.push_back(std::move(scope));
   });
 }

@@ -124,6 +124,14 @@ bool accepts_repository_name(std::string_view text) {
   return all_of(text, [](char c) { return is_alnum(c) || c == '.' || c == '_' || c == '-'; });
 }
 
+bool accepts_repository_pattern(std::string_view text) {
+  return !text.empty() && text.size() <= 100 && all_of(text, [](char c) {
+    return is_alnum(c) || c == '.' || c == '_' || c == '-' || c == '*';
+  });
+}
+
+bool accepts_enterprise(std::string_view text) { return is_word(text, "-_", 100); }
+
 bool accepts_repository(std::string_view text) {
   const std::size_t slash = text.find('/');
   return slash != std::string_view::npos && accepts_owner(text.substr(0, slash)) &&
@@ -191,6 +199,11 @@ const Text kOptionalCredential{
     accepts_optional_credential,
     "a credential's name: letters, digits, . _ and - (or \"\" for none)"};
 const Text kRepositoryName{accepts_repository_name, "the name of a repository, without its owner"};
+const Text kRepositoryPattern{
+    accepts_repository_pattern,
+    "the name of a repository, without its owner, or a pattern of such names with *"};
+const Text kEnterprise{accepts_enterprise,
+                       "an enterprise's short name, as in github.com/enterprises/NAME"};
 const Text kRepository{accepts_repository, "a repository as owner/name"};
 const Text kRunnerGroup{accepts_runner_group, "a runner group's name, at most 128 bytes"};
 const Text kEgress{accepts_egress, "an address like 10.0.0.0/8 or 10.1.2.3:443"};
@@ -267,6 +280,12 @@ std::optional<Duration> Span::operator()(std::string_view text) const {
 std::string Span::allowed() const {
   return "a duration from " + format_duration(least) + " to " + format_duration(most) +
          ", like 90s, 15m or 6h";
+}
+
+std::optional<bool> Flag::operator()(std::string_view text) const {
+  if (text == "true") return true;
+  if (text == "false") return false;
+  return std::nullopt;
 }
 
 std::optional<std::string> Choice::operator()(std::string_view text) const {

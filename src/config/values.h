@@ -61,6 +61,11 @@ struct Choice {
   [[nodiscard]] std::string allowed() const;
 };
 
+struct Flag {
+  std::optional<bool> operator()(std::string_view text) const;
+  [[nodiscard]] std::string allowed() const { return "true or false"; }
+};
+
 // Text that a predicate accepts.
 struct Text {
   bool (*accepts)(std::string_view) = nullptr;
@@ -83,6 +88,8 @@ extern const Text kOwner;
 extern const Text kAppId;
 extern const Text kOptionalCredential;  // or ""
 extern const Text kRepositoryName;
+extern const Text kRepositoryPattern;  // with * for any characters
+extern const Text kEnterprise;
 extern const Text kRepository;      // owner/name
 extern const Text kRunnerGroup;     // or ""
 extern const Text kOptionalListen;  // a.b.c.d:port or [v6]:port, or ""

@@ -47,6 +47,9 @@ struct Profile {
   Duration warm_max_age{};          // then a warm VM is replaced
   Limits limits;                    // boot_timeout, listen_timeout, job_timeout
   std::string kernel_args;          // more words for the guest's kernel command line
+  // Whether jobs of public repositories, and those of pull requests from forks, are served.
+  bool public_repositories = false;
+  bool fork_pull_requests = false;
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 
@@ -71,34 +74,58 @@ struct Credentials {
   friend auto operator<=>(const Credentials&, const Credentials&) = default;
 };
 
-enum class ScopeKind { repository, organization };
+enum class ScopeKind { repository, organization, enterprise };
+
+// How queued jobs are learned of: REST polling, or the message queue of runner scale sets.
+enum class Feed { poll, scale_set };
 
 // Where runners are registered and jobs are looked for.
 struct Scope {
   ScopeKind kind = ScopeKind::repository;
-  std::string owner;
-  std::string repository;                 // empty for an organisation
-  std::vector<std::string> repositories;  // organisation: names to poll; empty = discover all
-  std::string runner_group;               // organisation only; empty = the default group
-  std::uint32_t max = 0;                  // VMs at once in this scope; 0 = no own limit
-  std::uint32_t max_per_repo = 0;         // of these for one repository; 0 = no own limit
-  Credentials credentials = {};           // empty = those of the github section
-  // "owner/repo" or "owner": the id used in World, logs and file names of our own.
+  std::string owner;       // of an enterprise: its slug
+  std::string repository;  // empty but for a repository
+  // The other two: names or patterns with * of the repositories to look at, without their owner;
+  // empty = all. See is_selected() of core/match.h.
+  std::vector<std::string> repositories;
+  std::string runner_group;                // the other two; empty = the default group
+  std::uint32_t max = 0;                   // VMs at once in this scope; 0 = no own limit
+  std::uint32_t max_per_repo = 0;          // of these for one repository; 0 = no own limit
+  Credentials credentials = {};            // empty = those of the github section
+  std::vector<std::string> exclude;        // like repositories: what is left out of them
+  std::vector<std::string> organizations;  // of an enterprise: where its repositories are
+  std::optional<Feed> feed;                // empty = that of the github section
+  // "owner/repo", "owner" or "enterprises/slug": the id used in World, logs and file names of our
+  // own. No organisation is called "enterprises".
   [[nodiscard]] std::string id() const {
+    if (kind == ScopeKind::enterprise) return "enterprises/" + owner;
     return repository.empty() ? owner : owner + "/" + repository;
   }
   friend bool operator==(const Scope&, const Scope&) = default;
 };
 
+// Where GitHub's webhook deliveries arrive. They only hasten the next look at a repository.
+struct WebhookSettings {
+  std::string listen;             // as WebSettings::listen; "": nothing listens
+  std::string secret_file;        // exactly one of the two is set when something listens
+  std::string secret_credential;  // a name in $CREDENTIALS_DIRECTORY
+  friend bool operator==(const WebhookSettings&, const WebhookSettings&) = default;
+};
+
 struct GithubSettings {
   std::string url = "https://github.com";  // web address; the API base is derived from it
   Credentials credentials;                 // of the scopes without their own
-  Duration poll_interval{};
+  Duration poll_interval{};                // between looks at a repository where things happen,
+  Duration idle_interval{};                // and at any other; the budget may stretch both
+  double quota_share = 0.4;                // of GitHub's hourly limit that polling may use
+  Feed feed = Feed::poll;                  // of the scopes that do not say
+  bool app_deliveries = false;             // read the Apps' lists of deliveries as hints
+  WebhookSettings webhook;
   std::vector<Scope> scopes;
   std::vector<std::string> extra_labels;  // registered beside a profile's labels
   [[nodiscard]] const Credentials& credentials_of(const Scope& scope) const {
     return scope.credentials.empty() ? credentials : scope.credentials;
   }
+  [[nodiscard]] Feed feed_of(const Scope& scope) const { return scope.feed.value_or(feed); }
   friend bool operator==(const GithubSettings&, const GithubSettings&) = default;
 };
 

@@ -16,6 +16,9 @@
 
 namespace mvr::core {
 
+// What the scope's runner group says to a job, as far as discovery knows.
+enum class GroupBar { none, refuses_public, hides_repository };
+
 // A queued job as discovery saw it.
 struct JobHint {
   std::int64_t id = 0;
@@ -25,7 +28,10 @@ struct JobHint {
   std::string name;
   std::vector<std::string> labels;
   WallTime created{};
-  Instant seen{};  // in which listing first; kept by observe()
+  Instant seen{};          // in which listing first; kept by observe()
+  bool is_public = false;  // of a public repository
+  bool is_fork = false;    // its code comes from a fork, or from one that is gone
+  GroupBar bar = GroupBar::none;
   friend bool operator==(const JobHint&, const JobHint&) = default;
 };
 
@@ -67,7 +73,7 @@ struct Demand {
 struct ScopeState {
   Instant as_of{};                 // when the listing was requested
   std::vector<Demand> demands;     // one per profile with demand
-  std::vector<JobHint> unmatched;  // queued jobs no profile serves
+  std::vector<JobHint> unmatched;  // queued jobs no profile serves, see why_unserved()
   std::optional<Error> failure;    // discovery is failing since then
   Instant retry_at{};              // next try while failing
   friend bool operator==(const ScopeState&, const ScopeState&) = default;

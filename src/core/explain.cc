@@ -9,10 +9,11 @@ namespace mvr::core {
 namespace {
 
 // In the order of the alternatives of Reason.
-constexpr std::array<std::string_view, 16> kReasons{
-    "no_memory", "no_cpus",        "no_disk",       "no_slot", "profile_max", "scope_max",
-    "too_big",   "draining",       "missing_image", "backoff", "no_profile",  "discovery_down",
-    "reserved",  "repository_max", "pressure",      "trial"};
+constexpr std::array<std::string_view, 19> kReasons{
+    "no_memory",  "no_cpus",           "no_disk",           "no_slot",        "profile_max",
+    "scope_max",  "too_big",           "draining",          "missing_image",  "backoff",
+    "no_profile", "discovery_down",    "reserved",          "repository_max", "pressure",
+    "trial",      "public_repository", "fork_pull_request", "runner_group"};
 static_assert(kReasons.size() == std::variant_size_v<Reason>);
 
 std::string plural(std::uint32_t count, std::string_view one) {
@@ -79,6 +80,18 @@ struct ReasonText {
     return "one VM is being tried after " + plural(r.failures, "failed boot") + " (" + r.cause +
            ")";
   }
+  std::string operator()(const PublicRepository& r) const {
+    return "the repository is public, and profile " + r.profile + " serves no public ones";
+  }
+  std::string operator()(const ForkPullRequest& r) const {
+    return "it runs code of a fork's pull request, and profile " + r.profile + " serves none";
+  }
+  std::string operator()(const GroupBarred& r) const {
+    const std::string group =
+        r.group.empty() ? "the default runner group" : "the runner group \"" + r.group + "\"";
+    if (r.bar == GroupBar::refuses_public) return group + " refuses public repositories";
+    return group + " is not open to the repository";
+  }
 };
 
 struct Advice {
@@ -124,6 +137,21 @@ struct Advice {
   }
   std::string operator()(const Trial&) const {
     return "nothing: the others follow as soon as that VM listens";
+  }
+  std::string operator()(const PublicRepository&) const {
+    return "anybody may have their code run by a pull request to a public repository; where that "
+           "is wanted, set the profile's public_repositories to true";
+  }
+  std::string operator()(const ForkPullRequest&) const {
+    return "whoever may fork the repository runs code here; where that is wanted, set the "
+           "profile's fork_pull_requests to true";
+  }
+  std::string operator()(const GroupBarred& r) const {
+    return r.bar == GroupBar::refuses_public
+               ? "in the organization's settings, let the runner group be used by public "
+                 "repositories, or name another runner_group in the scope"
+               : "in the organization's settings, open the runner group to the repository, or name "
+                 "another runner_group in the scope";
   }
 };
 

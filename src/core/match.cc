@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "core/plan.h"
 
 namespace mvr::core {
 namespace {
@@ -94,6 +95,42 @@ std::optional<std::string> serve(const Config& config, const Profile& profile,
   return write_label(instance_pattern(profile), *spelled);
 }
 
+template <class May>
+std::optional<std::string> first_match(const Config& config, const std::vector<std::string>& labels,
+                                       const May& may) {
+  if (labels.empty()) return std::nullopt;
+  std::vector<std::string> wanted;
+  wanted.reserve(labels.size());
+  for (const std::string& label : labels) wanted.push_back(ascii_lower(label));
+  for (const Profile& profile : config.profiles) {
+    if (!may(profile)) continue;
+    if (auto name = serve(config, profile, wanted)) return name;
+  }
+  return std::nullopt;
+}
+
+// Both lower case. After a star fails, the last one takes one more character.
+bool matches_pattern(std::string_view pattern, std::string_view name) {
+  std::size_t at = 0;
+  std::size_t star = std::string_view::npos;
+  std::size_t resume = 0;
+  for (std::size_t n = 0; n < name.size();) {
+    if (at < pattern.size() && pattern[at] == '*') {
+      star = ++at;
+      resume = n;
+    } else if (at < pattern.size() && pattern[at] == name[n]) {
+      ++at;
+      ++n;
+    } else if (star != std::string_view::npos) {
+      at = star;
+      n = ++resume;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of('*', at) == std::string_view::npos;
+}
+
 struct Instance {
   const Profile* profile = nullptr;
   std::optional<Spelled> spelled;
@@ -128,14 +165,45 @@ const Profile* Config::profile(std::string_view name) const {
 
 std::optional<std::string> match_profile(const Config& config,
                                          const std::vector<std::string>& labels) {
-  if (labels.empty()) return std::nullopt;
-  std::vector<std::string> wanted;
-  wanted.reserve(labels.size());
-  for (const std::string& label : labels) wanted.push_back(ascii_lower(label));
-  for (const Profile& profile : config.profiles) {
-    if (auto name = serve(config, profile, wanted)) return name;
-  }
-  return std::nullopt;
+  return first_match(config, labels, [](const Profile&) { return true; });
+}
+
+bool admits(const Profile& profile, const JobHint& job) {
+  return (profile.public_repositories || !job.is_public) &&
+         (profile.fork_pull_requests || !job.is_fork);
+}
+
+std::optional<std::string> match_job(const Config& config, const JobHint& job) {
+  if (job.bar != GroupBar::none) return std::nullopt;
+  return first_match(config, job.labels,
+                     [&job](const Profile& profile) { return admits(profile, job); });
+}
+
+Reason why_unserved(const Config& config, const Scope* scope, const JobHint& job) {
+  const auto name = match_profile(config, job.labels);
+  if (!name) return NoProfile{job.labels};
+  const Profile* profile = config.profile(*name);
+  if (job.is_public && !profile->public_repositories) return PublicRepository{*name};
+  if (job.is_fork && !profile->fork_pull_requests) return ForkPullRequest{*name};
+  return GroupBarred{scope == nullptr ? "" : scope->runner_group, job.bar};
+}
+
+bool is_name_pattern(std::string_view name) { return name.find('*') != std::string_view::npos; }
+
+bool is_selected(const Scope& scope, std::string_view repository) {
+  const std::string name = ascii_lower(repository);
+  const auto matches = [&name](const std::string& pattern) {
+    return matches_pattern(ascii_lower(pattern), name);
+  };
+  const bool is_asked =
+      scope.repositories.empty() || std::ranges::any_of(scope.repositories, matches);
+  return is_asked && std::ranges::none_of(scope.exclude, matches);
+}
+
+bool are_named(const Scope& scope) {
+  if (scope.kind == ScopeKind::repository) return true;
+  return scope.kind == ScopeKind::organization && !scope.repositories.empty() &&
+         std::ranges::none_of(scope.repositories, is_name_pattern);
 }
 
 std::optional<Resources> size_of(const Config& config, std::string_view name) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/config.h"
+#include "core/demand.h"
 
 namespace mvr::core {
 
@@ -15,6 +16,18 @@ namespace mvr::core {
 // limits; the name is then that of the instance. Empty job labels match none.
 std::optional<std::string> match_profile(const Config& config,
                                          const std::vector<std::string>& labels);
+
+// The same for a queued job: the first such profile that also serves jobs of its origin. None
+// either when the scope's runner group bars it. Otherwise why_unserved() of core/plan.h tells why.
+std::optional<std::string> match_job(const Config& config, const JobHint& job);
+bool admits(const Profile& profile, const JobHint& job);
+
+// Is the repository, by its name without the owner, one of those an organisation or enterprise
+// scope looks at? Without regard to case; * stands for any characters.
+bool is_selected(const Scope& scope, std::string_view repository);
+bool is_name_pattern(std::string_view name);
+// Are the repositories all named, so that none has to be found?
+bool are_named(const Scope& scope);
 
 // Of a profile or an instance by name; nothing when the configuration has no such profile.
 std::optional<Resources> size_of(const Config& config, std::string_view name);

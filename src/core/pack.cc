@@ -71,7 +71,8 @@ class Packer {
   void note_failure(const std::string& scope, const ScopeState& state) {
     if (scope != kCommandScope && config_.scope(scope) == nullptr) return;
     for (const JobHint& job : state.unmatched) {
-      add_wait(Wait{scope, "", 1, NoProfile{job.labels}, job, std::nullopt});
+      add_wait(
+          Wait{scope, "", 1, why_unserved(config_, config_.scope(scope), job), job, std::nullopt});
     }
     if (!state.failure) return;
     Wait wait{scope, "", 0, DiscoveryDown{*state.failure, state.retry_at}, {}, state.retry_at};

@@ -85,13 +85,27 @@ struct Trial {
   std::string cause;
   friend bool operator==(const Trial&, const Trial&) = default;
 };  // after failed boots, one VM is tried before others follow
-using Reason = std::variant<NoMemory, NoCpus, NoDisk, NoSlot, ProfileMax, ScopeMax, TooBig,
-                            Draining, MissingImage, Backoff, NoProfile, DiscoveryDown, Reserved,
-                            RepositoryMax, Pressure, Trial>;
+struct PublicRepository {
+  std::string profile;
+  friend bool operator==(const PublicRepository&, const PublicRepository&) = default;
+};  // the profile with its labels does not serve public repositories
+struct ForkPullRequest {
+  std::string profile;
+  friend bool operator==(const ForkPullRequest&, const ForkPullRequest&) = default;
+};  // nor code from forks
+struct GroupBarred {
+  std::string group;  // "" is the default group
+  GroupBar bar = GroupBar::none;
+  friend bool operator==(const GroupBarred&, const GroupBarred&) = default;
+};  // GitHub would give the job to no runner of the scope's group
+using Reason =
+    std::variant<NoMemory, NoCpus, NoDisk, NoSlot, ProfileMax, ScopeMax, TooBig, Draining,
+                 MissingImage, Backoff, NoProfile, DiscoveryDown, Reserved, RepositoryMax, Pressure,
+                 Trial, PublicRepository, ForkPullRequest, GroupBarred>;
 
 struct Wait {
   std::string scope;
-  std::string profile;     // empty for NoProfile and DiscoveryDown
+  std::string profile;     // empty for what no profile serves, and for DiscoveryDown
   std::uint32_t jobs = 0;  // how many wait for this reason
   Reason reason;
   std::optional<JobHint> oldest;
@@ -109,6 +123,9 @@ inline constexpr std::size_t kMaxActions = 256;
 // Deterministic; planning again after all actions were Dispatched adds none. For the order of
 // jobs see core/queue.h, for who may pass whom core/timeline.h.
 Plan plan(const Config& config, const World& world, Instant now);
+
+// Why a job is in ScopeState::unmatched; `scope` may be null.
+Reason why_unserved(const Config& config, const Scope* scope, const JobHint& job);
 
 // What the VMs of the world take: every record counts until it is Removed.
 Capacity used(const World& world);

@@ -31,7 +31,10 @@ core::Scope former_scope(const std::string& id) {
   core::Scope scope;
   const auto slash = id.find('/');
   scope.owner = id.substr(0, slash);
-  if (slash == std::string::npos) {
+  if (id.starts_with("enterprises/")) {
+    scope.kind = core::ScopeKind::enterprise;
+    scope.owner = id.substr(slash + 1);
+  } else if (slash == std::string::npos) {
     scope.kind = core::ScopeKind::organization;
   } else {
     scope.repository = id.substr(slash + 1);

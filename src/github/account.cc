@@ -39,10 +39,10 @@ Account::Account(sys::Loop& loop, std::string base, TokenSource& source,
       fetcher_(*transport_),
       lister_(loop, fetcher_, base_) {}
 
-// Asks for the id of the scope's runner group. Only for organisations that name one.
+// Asks for the id of the scope's runner group. Only for scopes that name one.
 void Account::find_group(const core::Scope& scope, Done<std::int64_t> done) {
   PageQuery<RunnerGroup> query;
-  query.url = groups_url(base_, scope.owner);
+  query.url = groups_url(base_, scope);
   query.about = about(Endpoint::list_groups, scope, request_label("GET", query.url));
   query.decode = decode_groups;
   fetcher_.fetch<RunnerGroup>(
@@ -50,10 +50,10 @@ void Account::find_group(const core::Scope& scope, Done<std::int64_t> done) {
         if (!pages) return done(fail(std::move(pages.error())));
         for (const RunnerGroup& group : pages->items) {
           if (ascii_lower(group.name) != ascii_lower(scope.runner_group)) continue;
-          groups_[{scope.owner, scope.runner_group}] = Group{group.id, loop_.now() + kKeepGroup};
+          groups_[{scope.id(), scope.runner_group}] = Group{group.id, loop_.now() + kKeepGroup};
           return done(group.id);
         }
-        done(fail(Errc::not_found, "the organisation " + scope.owner + " has no runner group \"" +
+        done(fail(Errc::not_found, scope.id() + " has no runner group \"" +
                                        printable(scope.runner_group, 100) +
                                        "\" that this token sees; check runner_group of the scope"));
       });
@@ -70,7 +70,7 @@ void Account::post_jit(const core::Scope& scope, JitRequest request, Done<JitCon
                  done = std::move(done)](Result<ApiReply> reply) {
     if (!reply) {
       // The group may have been deleted and made anew: look it up again next time.
-      groups_.erase({scope.owner, scope.runner_group});
+      groups_.erase({scope.id(), scope.runner_group});
       return done(fail(std::move(reply.error())));
     }
     done(context(jit_of(*reply, name), label));
@@ -85,7 +85,7 @@ void Account::generate_jit(const core::Scope& scope, const std::string& runner_n
   request.labels = std::move(labels);
   const bool is_default = scope.kind == core::ScopeKind::repository || scope.runner_group.empty();
   if (is_default) return post_jit(scope, std::move(request), std::move(done));
-  const auto known = groups_.find({scope.owner, scope.runner_group});
+  const auto known = groups_.find({scope.id(), scope.runner_group});
   if (known != groups_.end() && loop_.now() < known->second.good_until) {
     request.group = known->second.id;
     return post_jit(scope, std::move(request), std::move(done));

@@ -53,7 +53,7 @@ class Account {
   sys::Loop& loop_;
   std::string base_;
   TokenSource& source_;
-  std::map<std::pair<std::string, std::string>, Group> groups_;  // by organisation and name
+  std::map<std::pair<std::string, std::string>, Group> groups_;  // by scope and name
   // In this order: what is below uses what is above.
   std::unique_ptr<Transport> transport_;
   Fetcher fetcher_;

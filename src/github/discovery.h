@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "core/config.h"
 #include "core/world.h"
@@ -17,8 +18,9 @@ class Discovery {
   virtual ~Discovery() = default;
   // Starts reporting DemandSeen and DiscoveryFailed events; stops when destroyed.
   virtual void start(std::function<void(core::Event)> report) = 0;
-  // A hint that demand may have changed: hastens the next look, within limits.
-  virtual void hint() = 0;
+  // A hint that the demand of "owner/repo" (empty: of all) may have changed: hastens the next look,
+  // within limits. Repositories of no scope are passed over.
+  virtual void hint(std::string_view repository) = 0;
 };
 
 // Polls every scope at github.poll_interval. Jobs are matched to profiles with

@@ -74,6 +74,13 @@ struct Permission {
 
 Permission needed_permission(Endpoint endpoint, core::ScopeKind scope) {
   const bool is_organization = scope == core::ScopeKind::organization;
+  const bool is_about_runners =
+      endpoint == Endpoint::list_runners || endpoint == Endpoint::list_groups ||
+      endpoint == Endpoint::delete_runner || endpoint == Endpoint::generate_jit;
+  if (scope == core::ScopeKind::enterprise && is_about_runners) {
+    return {"to be a classic token: no other may manage an enterprise's runners",
+            "manage_runners:enterprise"};
+  }
   switch (endpoint) {
     case Endpoint::list_runs:
     case Endpoint::list_jobs:

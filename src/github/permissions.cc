@@ -21,6 +21,7 @@ constexpr Need kRunnersOfOrganization{
     "organization_self_hosted_runners", true,
     "\"Self-hosted runners: write\" of the organisation (to register runners)"};
 
+// An enterprise's runners are out of reach of Apps; the configuration says so.
 // Metadata: read, to list an organisation's repositories, comes with any other permission.
 std::vector<Need> needs_of(const core::Scope& scope) {
   const bool is_organization = scope.kind == core::ScopeKind::organization;
@@ -57,6 +58,11 @@ std::string lacking_permissions(const core::Scope& scope, const Permissions& gra
 std::string lacking_scopes(const core::Scope& scope, std::string_view oauth_scopes) {
   if (scope.kind == core::ScopeKind::repository) {
     return has_word(oauth_scopes, "repo") ? "" : "repo (to find jobs and register runners)";
+  }
+  if (scope.kind == core::ScopeKind::enterprise) {
+    const bool may = has_word(oauth_scopes, "admin:enterprise") ||
+                     has_word(oauth_scopes, "manage_runners:enterprise");
+    return may ? "" : "manage_runners:enterprise (to register runners)";
   }
   const bool has =
       has_word(oauth_scopes, "admin:org") || has_word(oauth_scopes, "manage_runners:org");

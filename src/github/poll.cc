@@ -26,7 +26,7 @@ class PollDiscovery final : public Discovery {
     for (std::size_t i = 0; i < polls_.size(); ++i) arm(i, loop_.now());
   }
 
-  void hint() override {
+  void hint(std::string_view) override {
     for (std::size_t i = 0; i < polls_.size(); ++i) {
       Poll& poll = polls_[i];
       if (poll.failures > 0) continue;  // its back-off stands
@@ -130,7 +130,7 @@ core::DemandSeen demand_of(const core::Config& config, const core::Scope& scope,
   seen.as_of = listing.as_of;
   std::map<std::string, std::vector<core::JobHint>> by_profile;
   for (core::JobHint& job : listing.jobs) {
-    const auto profile = core::match_profile(config, job.labels);
+    const auto profile = core::match_job(config, job);
     auto& jobs = profile ? by_profile[*profile] : seen.unmatched;
     jobs.push_back(std::move(job));
   }

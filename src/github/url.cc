@@ -163,6 +163,9 @@ std::string repository_path(std::string_view repository) {
 
 std::string scope_path(const core::Scope& scope) {
   if (scope.kind == core::ScopeKind::organization) return "/orgs/" + encode_segment(scope.owner);
+  if (scope.kind == core::ScopeKind::enterprise) {
+    return "/enterprises/" + encode_segment(scope.owner);
+  }
   return "/repos/" + encode_segment(scope.owner) + "/" + encode_segment(scope.repository);
 }
 
@@ -287,8 +290,8 @@ std::string repositories_url(const std::string& base, std::string_view organizat
          "/repos?type=all&sort=pushed&per_page=100";
 }
 
-std::string groups_url(const std::string& base, std::string_view organization) {
-  return base + "/orgs/" + encode_segment(organization) + "/actions/runner-groups?per_page=100";
+std::string groups_url(const std::string& base, const core::Scope& scope) {
+  return base + scope_path(scope) + "/actions/runner-groups?per_page=100";
 }
 
 std::string runners_url(const std::string& base, const core::Scope& scope) {

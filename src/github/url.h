@@ -32,7 +32,8 @@ bool is_repository_name(std::string_view full_name);
 std::string runs_url(const std::string& base, std::string_view repository, std::string_view status);
 std::string run_jobs_url(const std::string& base, std::string_view repository, std::int64_t run);
 std::string repositories_url(const std::string& base, std::string_view organization);
-std::string groups_url(const std::string& base, std::string_view organization);
+// Of an organisation or enterprise.
+std::string groups_url(const std::string& base, const core::Scope& scope);
 std::string runners_url(const std::string& base, const core::Scope& scope);
 std::string runner_url(const std::string& base, const core::Scope& scope, std::int64_t id);
 std::string jit_url(const std::string& base, const core::Scope& scope);

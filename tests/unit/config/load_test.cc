@@ -127,7 +127,7 @@ profiles:
   CHECK(config.github.poll_interval == seconds(90));
   CHECK(config.github.extra_labels == std::vector<std::string>{"self-hosted", "x64"});
   const std::vector<core::Scope> scopes{
-      {core::ScopeKind::repository, "Acme", "Web.site", {}, "", 3, 0},
+      {core::ScopeKind::repository, "Acme", "Web.site", {}, "", 3, 0, {}, {}, {}, {}},
       {core::ScopeKind::organization,
        "tools",
        "",
@@ -135,8 +135,21 @@ profiles:
        "Big machines",
        0,
        6,
-       {"", "", "", core::AppSettings{"Iv23li", "/etc/mvrunner/app.pem", "", 77}}},
-      {core::ScopeKind::repository, "third", "party", {}, "", 0, 0, {"", "", "third.token", {}}}};
+       {"", "", "", core::AppSettings{"Iv23li", "/etc/mvrunner/app.pem", "", 77}},
+       {},
+       {},
+       {}},
+      {core::ScopeKind::repository,
+       "third",
+       "party",
+       {},
+       "",
+       0,
+       0,
+       {"", "", "third.token", {}},
+       {},
+       {},
+       {}}};
   CHECK(config.github.scopes == scopes);
   CHECK(config.host ==
         core::HostSettings{"rack-1", gib(64), 16, gib(1024), Bytes{0}, gib(1), 2.5, 40});
@@ -223,6 +236,36 @@ TEST_CASE("profiles that differ in one label are told apart") {
   const core::Config config =
       config_of("profiles:\n- {name: a, labels: [x]}\n- {name: b, labels: [x, y]}\n");
   CHECK(config.profiles.size() == 2);
+}
+
+TEST_CASE("how jobs are looked for is read, for all scopes and for one") {
+  const core::Config config = config_of(R"(
+github:
+  token_file: /t
+  poll_interval: 2m
+  quota_share: 0.25
+  discovery: scale-set
+  webhook: {listen: "[::]:9841", secret_file: /etc/mvrunner/webhook}
+  app_deliveries: true
+  scopes:
+  - {organization: o, repositories: [a, "lib-*"], exclude: [lib-old], discovery: poll}
+  - {enterprise: big-inc, organizations: [games], token_file: /e}
+profiles:
+- {name: p, labels: [x], public_repositories: true, fork_pull_requests: true}
+)");
+  const core::GithubSettings& github = config.github;
+  CHECK(github.idle_interval == std::chrono::minutes(2));  // never less than poll_interval
+  CHECK(github.quota_share == 0.25);
+  CHECK(github.webhook == core::WebhookSettings{"[::]:9841", "/etc/mvrunner/webhook", ""});
+  CHECK(github.app_deliveries);
+  REQUIRE(github.scopes.size() == 2);
+  CHECK(github.feed_of(github.scopes[0]) == core::Feed::poll);
+  CHECK(github.feed_of(github.scopes[1]) == core::Feed::scale_set);
+  CHECK(github.scopes[0].exclude == std::vector<std::string>{"lib-old"});
+  CHECK(github.scopes[1].id() == "enterprises/big-inc");
+  CHECK(github.scopes[1].organizations == std::vector<std::string>{"games"});
+  CHECK(config.profiles[0].public_repositories);
+  CHECK(config.profiles[0].fork_pull_requests);
 }
 
 TEST_CASE("an organization that names its repositories leaves others to a scope of their own") {

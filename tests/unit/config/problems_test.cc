@@ -287,11 +287,11 @@ TEST_CASE("a profile that can never fit the host is an error") {
 TEST_CASE("scopes say what they are") {
   check({
       {scopes("[{}]"),
-       {"c.yaml:4:12: github.scopes[0]: neither `repository: owner/name` nor `organization: name` "
-        "is given"}},
+       {"c.yaml:4:12: github.scopes[0]: none of `repository: owner/name`, `organization: name` "
+        "and `enterprise: name` is given"}},
       {scopes("[{max: 2}]"),
-       {"c.yaml:4:12: github.scopes[0]: neither `repository: owner/name` nor `organization: name` "
-        "is given"}},
+       {"c.yaml:4:12: github.scopes[0]: none of `repository: owner/name`, `organization: name` "
+        "and `enterprise: name` is given"}},
       {scopes("[{repository: acme}]"),
        {"c.yaml:4:25: github.scopes[0].repository: \"acme\" is not a repository as owner/name"}},
       {scopes("[{repository: acme/a/b}]"),
@@ -306,8 +306,18 @@ TEST_CASE("scopes say what they are") {
        {"c.yaml:4:27: github.scopes[0].organization: \"-acme\" is not the name of an organization "
         "or user at GitHub"}},
       {scopes("[{repository: a/b, organization: a}]"),
-       {"c.yaml:4:44: github.scopes[0].organization: a scope is a repository or an organization, "
-        "not both"}},
+       {"c.yaml:4:44: github.scopes[0].organization: repository is given too; keep one of the "
+        "two"}},
+      {scopes("[{enterprise: e, app: {id: I, key_file: /k}}]"),
+       {"c.yaml:4:25: github.scopes[0].enterprise: GitHub lets no App manage runners of an "
+        "enterprise: give this scope a classic token with the scopes manage_runners:enterprise and "
+        "repo",
+        "c.yaml:4:12: github.scopes[0].organizations: is missing: name the organizations whose "
+        "repositories are to be looked at"}},
+      {scopes("[{organization: a, organizations: [b]}]"),
+       {"c.yaml:4:46: github.scopes[0].organizations: is for an enterprise"}},
+      {scopes("[{repository: a/b, discovery: push}]"),
+       {"c.yaml:4:41: github.scopes[0].discovery: \"push\" is not one of poll, scale-set"}},
       {scopes("[{repository: a/b, repositories: [c], runner_group: g}]"),
        {"c.yaml:4:44: github.scopes[0].repositories: is for an organization, not for a repository",
         "c.yaml:4:63: github.scopes[0].runner_group: is for an organization, not for a "
@@ -316,7 +326,7 @@ TEST_CASE("scopes say what they are") {
        {"c.yaml:4:35: github.scopes[0].max: \"many\" is not a whole number from 0 to 1000"}},
       {scopes("[{organization: a, repositories: [b, \"x/y\", b]}]"),
        {"c.yaml:4:48: github.scopes[0].repositories[1]: \"x/y\" is not the name of a repository, "
-        "without its owner",
+        "without its owner, or a pattern of such names with *",
         "c.yaml:4:55: github.scopes[0].repositories[2]: \"b\" is in the list already"}},
       {scopes("[a/b]"),
        {"c.yaml:4:12: github.scopes[0]: a single value is not a mapping of keys to values"}},
@@ -333,6 +343,35 @@ TEST_CASE("a repository is not covered twice") {
       {scopes("[{repository: a/b}, {organization: A, repositories: [c, B]}]"),
        {"c.yaml:4:31: github.scopes[1]: \"A\" overlaps with \"a/b\"; a job would be counted "
         "twice"}},
+  });
+}
+
+TEST_CASE("patterns and enterprises cover repositories, too") {
+  check({
+      {scopes("[{organization: a, repositories: [w*b]}, {repository: a/Web}]"),
+       {"c.yaml:4:52: github.scopes[1]: \"a/Web\" overlaps with \"a\"; a job would be counted "
+        "twice"}},
+      {scopes("[{organization: a, exclude: [w*b]}, {repository: a/Web}]"), {}},
+      {scopes("[{enterprise: e, organizations: [A]}, {organization: a}]"),
+       {"c.yaml:4:49: github.scopes[1]: \"a\" overlaps with \"enterprises/e\"; a job would be "
+        "counted twice"}},
+  });
+}
+
+TEST_CASE("polling, webhooks and origins of jobs have their bounds") {
+  check({
+      {with_profiles("github: {poll_interval: 20s, idle_interval: 10s}\n"),
+       {"c.yaml:2:45: github.idle_interval: 10s is less than poll_interval, which is 20s here"}},
+      {with_profiles("github: {quota_share: 2}\n"),
+       {"c.yaml:2:23: github.quota_share: \"2\" is not a number from 0.01 to 1.0"}},
+      {with_profiles("github: {webhook: {listen: \"127.0.0.1:9841\"}}\n"),
+       {"c.yaml:2:28: github.webhook.listen: needs the webhook's secret: give secret_file or "
+        "secret_credential"}},
+      {with_profiles("github: {webhook: {secret_file: /s, secret_credential: s}}\n"),
+       {"c.yaml:2:56: github.webhook.secret_credential: secret_file is given too; keep one of the "
+        "two"}},
+      {profile("public_repositories: yes"),
+       {"c.yaml:4:26: profiles[0].public_repositories: \"yes\" is not true or false"}},
   });
 }
 

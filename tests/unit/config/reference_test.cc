@@ -48,7 +48,7 @@ core::Config parsed(const std::string& yaml) {
 
 TEST_CASE("the reference loads without a problem") {
   const core::Config config = parsed(reference());
-  CHECK(config.github.scopes.size() == 2);
+  CHECK(config.github.scopes.size() == 3);
   CHECK(config.profiles.size() == 3);
 }
 

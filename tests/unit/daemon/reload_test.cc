@@ -12,7 +12,7 @@ using daemon::plan_reload;
 core::Config sample() {
   core::Config config = config::defaults("h");
   config.github.credentials.token_file = "/t";
-  config.github.scopes = {{core::ScopeKind::repository, "a", "b", {}, "", 0, 0}};
+  config.github.scopes = {{core::ScopeKind::repository, "a", "b", {}, "", 0, 0, {}, {}, {}, {}}};
   core::Profile small;
   small.name = "small";
   small.labels = {"mv-small"};
@@ -34,6 +34,11 @@ core::Config all_different() {
   config.github.credentials.token_credential = "c";
   config.github.credentials.app = core::AppSettings{"1", "/k", "", 0};
   config.github.poll_interval = Duration{1};
+  config.github.idle_interval = Duration{2};
+  config.github.quota_share = 0.5;
+  config.github.feed = core::Feed::scale_set;
+  config.github.webhook = {"[::1]:2", "/w", ""};
+  config.github.app_deliveries = true;
   config.github.extra_labels = {"x"};
   config.host.id = "h2";
   config.host.memory = gib(1);
@@ -76,7 +81,7 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
                                             "host.id", "network.subnet", "network.resolv_conf",
                                             "vmm.backend", "vmm.accel", "vmm.qemu_binary",
                                             "vmm.uid_base"});
-  CHECK(plan.changes.size() == 31);  // all but github.url
+  CHECK(plan.changes.size() == 36);  // all but github.url
   // What was not applied has its former value, and what was applied the wanted one.
   core::Config expected = wanted;
   expected.state_dir = before.state_dir;

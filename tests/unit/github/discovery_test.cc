@@ -299,7 +299,7 @@ TEST_CASE("a hint hastens the next poll") {
     if (seen++ == 0) first = bench.loop->now();
   });
   bench.run_until([&] { return seen == 1; });
-  for (int i = 0; i < 100; ++i) discovery->hint();
+  for (int i = 0; i < 100; ++i) discovery->hint("");
   bench.run_until([&] { return seen == 2; });
   CHECK(bench.loop->now() - first >= Duration{900});  // within limits
 }
@@ -315,7 +315,7 @@ TEST_CASE("a hint does not cut a back-off short") {
   int seen = 0;
   discovery->start([&](const core::Event&) { ++seen; });
   bench.run_until([&] { return seen == 1; });
-  discovery->hint();
+  discovery->hint("");
   bool is_late = false;
   const auto timer =
       bench.loop->call_at(bench.loop->now() + Duration{1'500}, [&] { is_late = true; });

@@ -118,8 +118,16 @@ TEST_CASE("requests are addressed as GitHub documents them") {
         "https://api.github.com/repos/acme/app/actions/runs/7/jobs?filter=latest&per_page=100");
   CHECK(repositories_url(base, "acme") ==
         "https://api.github.com/orgs/acme/repos?type=all&sort=pushed&per_page=100");
-  CHECK(groups_url(base, "acme") ==
+  CHECK(groups_url(base, organization) ==
         "https://api.github.com/orgs/acme/actions/runner-groups?per_page=100");
+  core::Scope enterprise;
+  enterprise.kind = core::ScopeKind::enterprise;
+  enterprise.owner = "big-inc";
+  CHECK(enterprise.id() == "enterprises/big-inc");
+  CHECK(groups_url(base, enterprise) ==
+        "https://api.github.com/enterprises/big-inc/actions/runner-groups?per_page=100");
+  CHECK(jit_url(base, enterprise) ==
+        "https://api.github.com/enterprises/big-inc/actions/runners/generate-jitconfig");
   CHECK(runners_url(base, repository) ==
         "https://api.github.com/repos/acme/app/actions/runners?per_page=100");
   CHECK(runners_url(base, organization) ==
