@@ -60,6 +60,7 @@ void fold_demand(ScopeState& state, const DemandSeen& event) {
   ScopeState fresh;
   fresh.as_of = event.as_of;
   fresh.unmatched = event.unmatched;
+  fresh.is_partial = event.is_partial;
   const FirstSeen known = first_seen(state);
   for (const Demand& seen : event.demands) {
     fresh.demands.push_back(

@@ -74,6 +74,7 @@ struct ScopeState {
   Instant as_of{};                 // when the listing was requested
   std::vector<Demand> demands;     // one per profile with demand
   std::vector<JobHint> unmatched;  // queued jobs no profile serves, see why_unserved()
+  bool is_partial = false;         // more may be queued, see DemandSeen
   std::optional<Error> failure;    // discovery is failing since then
   Instant retry_at{};              // next try while failing
   friend bool operator==(const ScopeState&, const ScopeState&) = default;

@@ -19,6 +19,7 @@ struct DemandSeen {
   Instant as_of{};
   std::vector<Demand> demands;
   std::vector<JobHint> unmatched;
+  bool is_partial = false;  // repositories of the scope have not been looked at yet
 };
 struct DiscoveryFailed {
   std::string scope;

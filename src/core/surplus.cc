@@ -10,7 +10,8 @@ bool is_certain(const Config& config, const World& world, const std::string& sco
   // A scope that left the configuration has no demand; commands have no listing that lags.
   if (world.draining || scope == kCommandScope || config.scope(scope) == nullptr) return true;
   const auto state = world.scopes.find(scope);
-  if (state == world.scopes.end() || state->second.failure) return false;
+  if (state == world.scopes.end()) return false;
+  if (state->second.failure || state->second.is_partial) return false;
   return now - state->second.as_of <= kListingAge;
 }
 

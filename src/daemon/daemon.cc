@@ -184,12 +184,10 @@ void Daemon::look_at_runners() {
   for (const auto& scope : config_.github.scopes) sweep(scope);
 }
 
-// Discovery keeps a configuration of its own, so a changed one takes a new discovery: a listing
-// under way is dropped, and all scopes are looked at at once.
 void Daemon::discover() {
-  discovery_.reset();
   if (!github_) return;
   look_at_runners();
+  if (discovery_) return discovery_->renew(config_);
   discovery_ = github::make_poll_discovery(*loop_, config_, *github_);
   discovery_->start([this](core::Event event) { post(std::move(event)); });
 }

@@ -9,7 +9,6 @@
 namespace mvr::github {
 namespace {
 
-constexpr Duration kKeepGroup{3'600'000};
 constexpr std::size_t kMostRunnerPages = 100;  // GitHub's 10,000 runners of a group
 
 CallInfo about(Endpoint endpoint, const core::Scope& scope, std::string label) {
@@ -30,6 +29,10 @@ Result<JitConfig> jit_of(ApiReply& reply, const std::string& name) {
 
 }  // namespace
 
+bool is_local(const Error& error) {
+  return error.code == Errc::not_found || error.code == Errc::denied;
+}
+
 Account::Account(sys::Loop& loop, std::string base, TokenSource& source,
                  std::unique_ptr<Transport> transport)
     : loop_(loop),
@@ -37,27 +40,8 @@ Account::Account(sys::Loop& loop, std::string base, TokenSource& source,
       source_(source),
       transport_(std::move(transport)),
       fetcher_(*transport_),
+      groups_(loop, fetcher_, base_),
       lister_(loop, fetcher_, base_) {}
-
-// Asks for the id of the scope's runner group. Only for scopes that name one.
-void Account::find_group(const core::Scope& scope, Done<std::int64_t> done) {
-  PageQuery<RunnerGroup> query;
-  query.url = groups_url(base_, scope);
-  query.about = about(Endpoint::list_groups, scope, request_label("GET", query.url));
-  query.decode = decode_groups;
-  fetcher_.fetch<RunnerGroup>(
-      std::move(query), [this, scope, done = std::move(done)](Result<Pages<RunnerGroup>> pages) {
-        if (!pages) return done(fail(std::move(pages.error())));
-        for (const RunnerGroup& group : pages->items) {
-          if (ascii_lower(group.name) != ascii_lower(scope.runner_group)) continue;
-          groups_[{scope.id(), scope.runner_group}] = Group{group.id, loop_.now() + kKeepGroup};
-          return done(group.id);
-        }
-        done(fail(Errc::not_found, scope.id() + " has no runner group \"" +
-                                       printable(scope.runner_group, 100) +
-                                       "\" that this token sees; check runner_group of the scope"));
-      });
-}
 
 void Account::post_jit(const core::Scope& scope, JitRequest request, Done<JitConfig> done) {
   ApiRequest call;
@@ -69,8 +53,7 @@ void Account::post_jit(const core::Scope& scope, JitRequest request, Done<JitCon
   auto finish = [this, scope, label, name = std::move(request.name),
                  done = std::move(done)](Result<ApiReply> reply) {
     if (!reply) {
-      // The group may have been deleted and made anew: look it up again next time.
-      groups_.erase({scope.id(), scope.runner_group});
+      groups_.forget(scope);  // the group may have been deleted and made anew
       return done(fail(std::move(reply.error())));
     }
     done(context(jit_of(*reply, name), label));
@@ -85,15 +68,10 @@ void Account::generate_jit(const core::Scope& scope, const std::string& runner_n
   request.labels = std::move(labels);
   const bool is_default = scope.kind == core::ScopeKind::repository || scope.runner_group.empty();
   if (is_default) return post_jit(scope, std::move(request), std::move(done));
-  const auto known = groups_.find({scope.id(), scope.runner_group});
-  if (known != groups_.end() && loop_.now() < known->second.good_until) {
-    request.group = known->second.id;
-    return post_jit(scope, std::move(request), std::move(done));
-  }
-  find_group(scope, [this, scope, request = std::move(request),
-                     done = std::move(done)](Result<std::int64_t> group) mutable {
+  groups_.find(scope, [this, scope, request = std::move(request),
+                       done = std::move(done)](Result<RunnerGroup> group) mutable {
     if (!group) return done(fail(std::move(group.error())));
-    request.group = *group;
+    request.group = group->id;
     post_jit(scope, std::move(request), std::move(done));
   });
 }
@@ -146,16 +124,102 @@ std::string Account::lacking(const core::Scope& scope) const {
          ", it has: " + printable(scopes, 200) + "; add it in the token settings of GitHub";
 }
 
+AccountState Account::state(std::string name) const {
+  const Quota& quota = transport_->quota();
+  AccountState state;
+  state.name = std::move(name);
+  state.limit = quota.budget().limit;
+  state.remaining = quota.budget().remaining;
+  state.allowance = quota.allowance();
+  state.charged = quota.charged(loop_.now());
+  state.stretch = transport_->stretch();
+  for (const auto& [what, count] : transport_->counts()) {
+    state.counts.push_back({endpoint_name(what.first), outcome_name(what.second), count});
+  }
+  return state;
+}
+
+// Runs from the first repository to the last.
+struct Account::Round {
+  core::Scope scope;
+  Done<JobListing> done;
+  std::vector<std::string> repositories;
+  std::size_t next = 0;
+  std::size_t failed = 0;
+  JobListing listing;
+};
+
 void Account::queued_jobs(const core::Scope& scope, Done<JobListing> done) {
-  lister_.list(scope, [this, scope, done = std::move(done)](Result<JobListing> listing) {
-    const bool is_about_rights =
-        listing || listing.error().code == Errc::denied || listing.error().code == Errc::not_found;
-    const std::string lacks = is_about_rights ? lacking(scope) : "";
-    if (lacks.empty()) return done(std::move(listing));
-    // A token has the permissions of when it was made: once they are granted, it takes a new one.
-    (void)source_.drop();
-    done(fail(Errc::denied, scope.id() + ": " + lacks));
+  auto round = std::make_shared<Round>();
+  round->scope = scope;
+  round->done = std::move(done);
+  repositories(scope, [this, round](Result<std::vector<std::string>> names) {
+    if (!names) return round->done(fail(std::move(names.error())));
+    round->repositories = std::move(*names);
+    round->listing.as_of = loop_.now();
+    look_at_next(round);
   });
+}
+
+// One repository that is gone or closed to the token must not stop all others of an organisation.
+void Account::look_at_next(const std::shared_ptr<Round>& round) {
+  const std::size_t count = round->repositories.size();
+  if (round->next == count) {
+    if (round->failed > 0 && round->failed == count) {
+      return round->done(fail(std::move(*round->listing.gap)));
+    }
+    return round->done(std::move(round->listing));
+  }
+  const std::string& name = round->repositories[round->next++];
+  repository_jobs(round->scope, name, [this, round](Result<JobListing> part) {
+    JobListing& all = round->listing;
+    if (part) {
+      all.as_of = std::min(all.as_of, part->as_of);
+      all.is_active = all.is_active || part->is_active;
+      all.jobs.insert(all.jobs.end(), part->jobs.begin(), part->jobs.end());
+    } else if (!is_local(part.error()) || round->repositories.size() == 1) {
+      return round->done(fail(std::move(part.error())));
+    } else {
+      ++round->failed;
+      if (!all.gap) all.gap = std::move(part.error());
+    }
+    look_at_next(round);
+  });
+}
+
+void Account::repositories(const core::Scope& scope, Done<std::vector<std::string>> done) {
+  const bool is_installation = source_.authority().kind == Authority::Kind::installation;
+  lister_.repositories(scope, is_installation, std::move(done));
+}
+
+void Account::repository_jobs(const core::Scope& scope, const std::string& repository,
+                              Done<JobListing> done) {
+  lister_.list(scope, repository,
+               [this, scope, repository, done = std::move(done)](Result<JobListing> listing) {
+                 check_rights(scope, listing);
+                 if (!listing || listing->jobs.empty()) return done(std::move(listing));
+                 ask_group(scope, repository, std::move(*listing), done);
+               });
+}
+
+// GitHub would leave the jobs waiting beside idle runners of a group that is not for them.
+void Account::ask_group(const core::Scope& scope, const std::string& repository, JobListing listing,
+                        Done<JobListing> done) {
+  const bool is_public = listing.jobs.front().is_public;
+  groups_.bar(scope, repository, is_public,
+              [listing = std::move(listing), done = std::move(done)](core::GroupBar bar) mutable {
+                for (core::JobHint& job : listing.jobs) job.bar = bar;
+                done(std::move(listing));
+              });
+}
+
+void Account::check_rights(const core::Scope& scope, Result<JobListing>& listing) {
+  const bool is_about_rights = listing || is_local(listing.error());
+  const std::string lacks = is_about_rights ? lacking(scope) : "";
+  if (lacks.empty()) return;
+  // A token has the permissions of when it was made: once they are granted, it takes a new one.
+  (void)source_.drop();
+  listing = fail(Errc::denied, scope.id() + ": " + lacks);
 }
 
 }  // namespace mvr::github

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "core/config.h"
 #include "github/client.h"
+#include "github/groups.h"
 #include "github/listing.h"
 #include "github/pages.h"
 #include "github/token_source.h"
@@ -20,6 +21,9 @@
 #include "sys/loop.h"
 
 namespace mvr::github {
+
+// True for what concerns one repository only and will not pass by itself.
+bool is_local(const Error& error);
 
 // Requests and their answers are those of Client.
 class Account {
@@ -35,28 +39,34 @@ class Account {
                     std::vector<std::string> labels, Done<JitConfig> done);
   void list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done);
   void delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done);
+  // Calls back once, perhaps before it returns.
+  void repositories(const core::Scope& scope, Done<std::vector<std::string>> done);
   // Err denied also where only a permission for something else than listing is missing: jobs
   // that no runner can be registered for are no demand.
+  void repository_jobs(const core::Scope& scope, const std::string& repository,
+                       Done<JobListing> done);
   void queued_jobs(const core::Scope& scope, Done<JobListing> done);
+  [[nodiscard]] AccountState state(std::string name) const;
+  [[nodiscard]] Groups& groups() { return groups_; }
   [[nodiscard]] Transport& transport() { return *transport_; }
 
  private:
-  struct Group {
-    std::int64_t id = 0;
-    Instant good_until{};
-  };
+  struct Round;  // over all repositories of a scope
 
-  void find_group(const core::Scope& scope, Done<std::int64_t> done);
+  void look_at_next(const std::shared_ptr<Round>& round);
+  void check_rights(const core::Scope& scope, Result<JobListing>& listing);
+  void ask_group(const core::Scope& scope, const std::string& repository, JobListing listing,
+                 Done<JobListing> done);
   void post_jit(const core::Scope& scope, JitRequest request, Done<JitConfig> done);
   [[nodiscard]] std::string lacking(const core::Scope& scope) const;
 
   sys::Loop& loop_;
   std::string base_;
   TokenSource& source_;
-  std::map<std::pair<std::string, std::string>, Group> groups_;  // by scope and name
   // In this order: what is below uses what is above.
   std::unique_ptr<Transport> transport_;
   Fetcher fetcher_;
+  Groups groups_;
   Lister lister_;
 };
 

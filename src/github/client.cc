@@ -84,6 +84,13 @@ struct Client::State {
 
 void Client::State::take(const core::GithubSettings& settings) {
   extra_labels = settings.extra_labels;
+  tuning.quota_share = settings.quota_share;
+  for (const auto& [from, known] : by_tokens) {
+    if (known.account) known.account->transport().set_quota_share(settings.quota_share);
+  }
+  for (const auto& [key, known] : by_apps) {
+    if (known.account) known.account->transport().set_quota_share(settings.quota_share);
+  }
   fallback = settings.credentials;
   for (const core::Scope& scope : settings.scopes) {
     routes[scope.id()] = settings.credentials_of(scope);
@@ -258,12 +265,52 @@ void Client::delete_runner(const core::Scope& scope, std::int64_t id, Done<bool>
                              });
 }
 
+void Client::repositories(const core::Scope& scope, Done<std::vector<std::string>> done) {
+  using Names = std::vector<std::string>;
+  state_->with_account<Names>(
+      scope, std::move(done), [this, scope](Account& account, Done<Names> then) {
+        account.repositories(scope, [this, then = std::move(then)](Result<Names> names) {
+          state_->later([then, names = std::move(names)]() mutable { then(std::move(names)); });
+        });
+      });
+}
+
+void Client::repository_jobs(const core::Scope& scope, const std::string& repository,
+                             Done<JobListing> done) {
+  state_->with_account<JobListing>(scope, std::move(done),
+                                   [scope, repository](Account& account, Done<JobListing> then) {
+                                     account.repository_jobs(scope, repository, std::move(then));
+                                   });
+}
+
 void Client::queued_jobs(const core::Scope& scope, Done<JobListing> done) {
   state_->with_account<JobListing>(scope, std::move(done),
                                    [scope](Account& account, Done<JobListing> then) {
                                      account.queued_jobs(scope, std::move(then));
                                    });
 }
+
+Instant Client::poll_not_before(const core::Scope& scope) const {
+  Account* const account = state_->known(scope);
+  const Instant own = account == nullptr ? Instant{} : account->transport().poll_not_before();
+  return std::max(not_before(scope), own);
+}
+
+std::vector<AccountState> Client::accounts() const {
+  std::vector<AccountState> all;
+  for (const auto& [from, known] : state_->by_tokens) {
+    if (known.account) all.push_back(known.account->state("token " + place_of(from)));
+  }
+  for (const auto& [key, known] : state_->by_apps) {
+    if (!known.account) continue;
+    const std::string app = known.source->authority().app;
+    all.push_back(
+        known.account->state("app " + app + " installation " + std::to_string(key.second)));
+  }
+  return all;
+}
+
+const Tuning& Client::tuning() const { return state_->tuning; }
 
 Instant Client::not_before(const core::Scope& scope) const {
   Instant when{};

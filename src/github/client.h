@@ -37,13 +37,30 @@ struct JitConfig {
   Secret encoded;
 };
 
-// The queued jobs of one scope.
+// The queued jobs of a repository or of one scope.
 struct JobListing {
   Instant as_of{};                  // when its first request left
-  std::vector<core::JobHint> jobs;  // oldest first, each id once
-  // Organisations: why repositories are missing from it (gone, or not for this token), the first
+  std::vector<core::JobHint> jobs;  // of each repository oldest first, each id once
+  bool is_active = false;           // runs wait or are under way
+  // Of a scope: why repositories are missing from it (gone, or not for this token), the first
   // one named. The rest of the listing holds.
   std::optional<Error> gap;
+};
+
+// What mvrunner does with the limits of one account at GitHub.
+struct AccountState {
+  std::string name;             // "token /etc/mvrunner/token", "app 12 installation 34"
+  std::uint64_t limit = 0;      // requests an hour; 0: GitHub has told none
+  std::uint64_t remaining = 0;  // of these, by the latest answer
+  std::uint64_t allowance = 0;  // of the limit, for looking for jobs
+  std::uint64_t charged = 0;    // used of that in this hour
+  unsigned stretch = 1;
+  struct Count {
+    std::string_view request;  // "list_runs"
+    std::string_view outcome;  // "done", "unchanged", "refused", "failed", "lost"
+    std::uint64_t count = 0;
+  };
+  std::vector<Count> counts;
 };
 
 // How patient the client is. The defaults follow GitHub's advice; tests shorten them.
@@ -51,9 +68,11 @@ struct Tuning {
   Duration deadline{30'000};  // of one attempt
   core::BackoffPolicy retry_backoff{Duration{1'000}, Duration{8'000}};
   std::uint32_t retries = 3;
-  Duration longest_wait{60'000};  // a request that would wait longer for a rate limit fails
-  Duration point_gap{100};        // between requests, once a burst of 100 is used up
-  Duration change_gap{1'000};     // between POSTs and DELETEs, once a burst of 5 is used up
+  Duration longest_wait{60'000};   // a request that would wait longer for a rate limit fails
+  Duration point_gap{150};         // between requests, once a burst of 50 is used up
+  Duration change_gap{1'000};      // between POSTs and DELETEs, once a burst of 5 is used up
+  double quota_share = 0.4;        // of the hourly limit, for looking for jobs
+  Duration shortest_pause{1'000};  // between two looks at a repository, also after a hint
 };
 
 // Scopes with the same token, or with the same installation of an App, share an account: its
@@ -90,11 +109,23 @@ class Client {
   void list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done);
   // 404 counts as done: the value tells whether the record was still there.
   void delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done);
-  // All queued jobs of one scope now, unmatched: the jobs of runs that are queued and, every third
-  // time, of those in progress; of at most 50 runs a repository each time, in turn.
+  // "owner/name" of the repositories the scope looks at; what was found holds for ten minutes.
+  void repositories(const core::Scope& scope, Done<std::vector<std::string>> done);
+  // All queued jobs of one of them now, unmatched: the jobs of runs that are queued and, in turn,
+  // of those in another state; of at most 50 runs each time, in turn. Err not_found and denied
+  // concern this repository only; denied also where a permission to register runners is missing:
+  // jobs no runner can be registered for are no demand.
+  void repository_jobs(const core::Scope& scope, const std::string& repository,
+                       Done<JobListing> done);
+  // The same of all its repositories, one after the other.
   void queued_jobs(const core::Scope& scope, Done<JobListing> done);
   // GitHub said not before this time (rate limit). Requests wait until then, but fail with
   // rate_limited when that takes longer than Tuning::longest_wait.
+  [[nodiscard]] const Tuning& tuning() const;
+  // The accounts in use so far.
+  [[nodiscard]] std::vector<AccountState> accounts() const;
+  // The same for looking for jobs, which has only a share of the limit.
+  [[nodiscard]] Instant poll_not_before(const core::Scope& scope) const;
   [[nodiscard]] Instant not_before(const core::Scope& scope) const;
   // The factor to stretch polling by: more than 1 when the hour's budget of requests runs low.
   [[nodiscard]] unsigned stretch(const core::Scope& scope) const;

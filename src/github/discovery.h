@@ -1,11 +1,16 @@
 // Discovery: reports demand for the configured scopes. Implementations: polling (this), scale
-// sets and webhook hints later.
+// sets.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/result.h"
+#include "base/units.h"
 #include "core/config.h"
 #include "core/world.h"
 #include "github/client.h"
@@ -13,18 +18,33 @@
 
 namespace mvr::github {
 
+// How a repository is looked at.
+struct Look {
+  std::string scope;
+  std::string repository;        // "owner/name"
+  Instant latest{};              // the latest that succeeded; zero: none
+  Duration interval{};           // wanted between two looks
+  std::optional<Error> failure;  // why this repository alone is out of sight
+};
+
 class Discovery {
  public:
   virtual ~Discovery() = default;
   // Starts reporting DemandSeen and DiscoveryFailed events; stops when destroyed.
   virtual void start(std::function<void(core::Event)> report) = 0;
+  // From now on with these scopes, profiles and intervals. What is known of scopes that stay is
+  // kept; all are looked at soon.
+  virtual void renew(const core::Config& config) = 0;
   // A hint that the demand of "owner/repo" (empty: of all) may have changed: hastens the next look,
   // within limits. Repositories of no scope are passed over.
   virtual void hint(std::string_view repository) = 0;
+  // All repositories that are polled.
+  [[nodiscard]] virtual std::vector<Look> looks() const = 0;
 };
 
-// Polls every scope at github.poll_interval. Jobs are matched to profiles with
-// core::match_profile. On failure: DiscoveryFailed with jittered, bounded back-off.
+// Polls the repositories of every scope with Feed::poll, see look_interval() of poll.h. Jobs are
+// matched to profiles with core::match_job. On failure: DiscoveryFailed with jittered, bounded
+// back-off.
 std::unique_ptr<Discovery> make_poll_discovery(sys::Loop& loop, const core::Config& config,
                                                Client& client);
 

@@ -35,16 +35,6 @@ std::optional<Duration> retry_after(const Headers& headers, WallTime now) {
   return std::nullopt;
 }
 
-// x-ratelimit-reset: seconds since the epoch.
-std::optional<Duration> until_reset(const Headers& headers, WallTime now) {
-  const auto reset = parse_u64(header(headers, "x-ratelimit-reset"));
-  if (!reset) return std::nullopt;
-  const auto now_s = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
-  const auto current = static_cast<std::uint64_t>(std::max<std::int64_t>(now_s.count(), 0));
-  // One second more: the clock behind Date is cut to whole seconds.
-  return seconds_wait(*reset > current ? *reset - current + 1 : 1);
-}
-
 bool has_rate_limit_text(const std::string& message) {
   const std::string lower = ascii_lower(message);
   return lower.find("rate limit") != std::string::npos ||
@@ -207,6 +197,15 @@ std::string limited_text(const std::optional<Duration>& wait) {
 
 }  // namespace
 
+std::optional<Duration> until_reset(const Headers& headers, WallTime now) {
+  const auto reset = parse_u64(header(headers, "x-ratelimit-reset"));
+  if (!reset) return std::nullopt;
+  const auto now_s = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
+  const auto current = static_cast<std::uint64_t>(std::max<std::int64_t>(now_s.count(), 0));
+  // One second more: the clock behind Date is cut to whole seconds.
+  return seconds_wait(*reset > current ? *reset - current + 1 : 1);
+}
+
 Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call,
                         const Authority& authority, const Clocks& clocks) {
   const std::string message = decode_error_message(response.body);
@@ -216,6 +215,30 @@ Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call,
   std::string text = call.label + ": HTTP " + std::to_string(response.status);
   if (!message.empty()) text += " \"" + message + "\"";
   return Refusal{Error{known.code, text + ": " + known.what}, limit.wait};
+}
+
+std::string_view endpoint_name(Endpoint endpoint) {
+  switch (endpoint) {
+    case Endpoint::list_runs:
+      return "list_runs";
+    case Endpoint::list_jobs:
+      return "list_jobs";
+    case Endpoint::list_repositories:
+      return "list_repositories";
+    case Endpoint::list_runners:
+      return "list_runners";
+    case Endpoint::list_groups:
+      return "list_groups";
+    case Endpoint::delete_runner:
+      return "delete_runner";
+    case Endpoint::generate_jit:
+      return "generate_jit";
+    case Endpoint::find_installation:
+      return "find_installation";
+    case Endpoint::create_token:
+      return "create_token";
+  }
+  return "";
 }
 
 std::optional<Budget> budget_of(const Headers& headers) {

@@ -24,6 +24,8 @@ enum class Endpoint {
   create_token,
 };
 
+std::string_view endpoint_name(Endpoint endpoint);
+
 // What was asked, for the text of an error.
 struct CallInfo {
   Endpoint endpoint = Endpoint::list_runs;
@@ -64,6 +66,10 @@ struct Budget {
   friend bool operator==(const Budget&, const Budget&) = default;
 };
 std::optional<Budget> budget_of(const std::map<std::string, std::string>& headers);
+// How long until the budget is whole again, by x-ratelimit-reset (seconds since the epoch) and
+// GitHub's clock; 1 s to 1 h.
+std::optional<Duration> until_reset(const std::map<std::string, std::string>& headers,
+                                    WallTime now);
 // By how much to stretch polling: 1, below 10 % of the budget 2, below 3 % 4.
 unsigned stretch_for(const Budget& budget);
 

@@ -34,15 +34,18 @@ class RowReader final : public nlohmann::json_sax<json> {
   bool start_object(std::size_t) override {
     if (depth_ == 0) is_object_ = true;
     if (is_list_level()) return enter() && start_row();
+    if (is_row_level()) is_inner_ = true;
     return nested() && enter();
   }
   bool key(string_t& name) override {
     if (depth_ == 1) top_key_ = name;
-    if (is_row_level()) field_ = name;
+    if (is_row_level()) field_ = outer_ = name;
+    if (is_inner_level()) field_ = outer_ + "." + name;
     return true;
   }
   bool end_object() override {
     --depth_;
+    if (is_row_level()) is_inner_ = false;
     return true;
   }
 
@@ -90,6 +93,10 @@ class RowReader final : public nlohmann::json_sax<json> {
  private:
   [[nodiscard]] bool is_list_level() const { return list_open_ && depth_ == list_depth_; }
   [[nodiscard]] bool is_row_level() const { return list_open_ && depth_ == list_depth_ + 1; }
+  // Inside an object that is a value of a row.
+  [[nodiscard]] bool is_inner_level() const {
+    return list_open_ && is_inner_ && depth_ == list_depth_ + 2;
+  }
   [[nodiscard]] bool is_wanted() const {
     return std::find(fields_.begin(), fields_.end(), field_) != fields_.end();
   }
@@ -118,7 +125,8 @@ class RowReader final : public nlohmann::json_sax<json> {
     return true;
   }
   void keep(JsonCell cell) {
-    if (is_row_level() && is_wanted()) rows_.back().set(field_, std::move(cell));
+    const bool is_value = is_row_level() || is_inner_level();
+    if (is_value && is_wanted()) rows_.back().set(field_, std::move(cell));
   }
   // An object or array that is no row: only that it is there is remembered.
   bool nested() {
@@ -146,10 +154,12 @@ class RowReader final : public nlohmann::json_sax<json> {
   bool is_object_ = false;  // of the document
   bool list_seen_ = false;
   bool list_open_ = false;
+  bool is_inner_ = false;  // inside an object of a row
   bool collects_ = false;  // inside the array of a wanted field
   bool is_mixed_ = false;  // ... which holds more than strings
   std::string top_key_;
-  std::string field_;
+  std::string field_;  // "name", or "outer.name"
+  std::string outer_;
   std::vector<std::string> strings_;
   std::vector<JsonRow> rows_;
   std::optional<Error> error_;

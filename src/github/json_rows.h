@@ -30,6 +30,7 @@ class JsonRow {
  public:
   explicit JsonRow(std::string place) : place_(std::move(place)) {}
 
+  [[nodiscard]] bool has(std::string_view field) const { return find(field) != nullptr; }
   [[nodiscard]] Result<std::int64_t> positive(std::string_view field) const;
   [[nodiscard]] Result<std::string> text(std::string_view field) const;  // required
   [[nodiscard]] Result<std::string> text_or_empty(std::string_view field) const;
@@ -52,6 +53,9 @@ class JsonRow {
 // JSON holds no zero byte, but the parser takes one for the end and never sees what follows.
 bool has_nul(std::string_view body);
 
+// A field "repository.private" is the field `private` of the object `repository` in a row; `set` at
+// "repository" is then OtherJson, if that is wanted, too.
+//
 // The objects of the array `list` of the top-level object; of the top-level array itself when
 // `list` is empty. Err protocol: not JSON, no such list, an item that is not an object, too deep;
 // too_large: more than kMaxRows.

@@ -4,54 +4,52 @@
 #include <optional>
 #include <utility>
 
+#include "core/match.h"
 #include "github/url.h"
 #include "github/wire.h"
 
 namespace mvr::github {
 namespace {
 
-constexpr std::uint64_t kInProgressEvery = 3;   // listings
-constexpr std::size_t kKeptForInProgress = 10;  // of kMaxRunsOpened
+constexpr std::size_t kKeptForOthers = 10;  // of kMaxRunsOpened
 constexpr Duration kRefreshRepositories{600'000};
 constexpr std::chrono::hours kOldestJob{24};
 
-std::vector<std::int64_t> sorted(std::vector<std::int64_t> ids) {
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  return ids;
+// By id, each once; ids of runs grow with time, so this is oldest first.
+std::vector<Run> sorted(std::vector<Run> runs) {
+  std::ranges::sort(runs, {}, &Run::id);
+  const auto same = std::ranges::unique(runs, {}, &Run::id);
+  runs.erase(same.begin(), same.end());
+  return runs;
 }
 
-// Both sorted; ids of runs grow with time, so this is oldest first.
-std::vector<std::int64_t> without(const std::vector<std::int64_t>& ids,
-                                  const std::vector<std::int64_t>& others) {
-  std::vector<std::int64_t> left;
-  std::set_difference(ids.begin(), ids.end(), others.begin(), others.end(),
-                      std::back_inserter(left));
+// Both sorted.
+std::vector<Run> without(const std::vector<Run>& runs, const std::vector<Run>& others) {
+  std::vector<Run> left;
+  std::ranges::set_difference(runs, others, std::back_inserter(left), {}, &Run::id, &Run::id);
   return left;
-}
-
-// True for what concerns one repository only and will not pass by itself.
-bool is_local(const Error& error) {
-  return error.code == Errc::not_found || error.code == Errc::denied;
 }
 
 }  // namespace
 
+struct Lister::Finding {
+  core::Scope scope;
+  Done<std::vector<std::string>> done;
+  std::vector<std::string> addresses;  // still to ask, the next one last
+  bool is_installation = false;
+  std::vector<std::string> repositories;
+};
+
 struct Lister::Search {
   core::Scope scope;
-  Done done;
+  std::string repository;
+  Done<JobListing> done;
   JobListing listing;
   bool has_begun = false;  // the first request has left
   WallTime date{};
-  std::vector<std::string> repositories;
-  std::size_t next = 0;    // repository; the one before is under way
-  std::size_t failed = 0;  // repositories
-  // Of the repository under way.
-  std::vector<std::int64_t> queued;
-  std::optional<std::vector<std::int64_t>> in_progress;  // empty: not asked this time
-  std::vector<std::int64_t> open;                        // runs to open, the next one last
-
-  [[nodiscard]] const std::string& repository() const { return repositories[next - 1]; }
+  std::vector<Run> queued;
+  std::vector<Run> others;
+  std::vector<Run> open;  // runs to open, the next one last
 
   template <class T>
   void saw(const Pages<T>& pages) {
@@ -60,8 +58,7 @@ struct Lister::Search {
   }
 };
 
-std::vector<std::int64_t> turn_of(const std::vector<std::int64_t>& runs, std::size_t most,
-                                  std::uint64_t round) {
+std::vector<Run> turn_of(const std::vector<Run>& runs, std::size_t most, std::uint64_t round) {
   if (runs.size() <= most) return runs;
   if (most == 0) return {};
   const std::size_t turns = (runs.size() + most - 1) / most;
@@ -69,6 +66,20 @@ std::vector<std::int64_t> turn_of(const std::vector<std::int64_t>& runs, std::si
   const std::size_t to = std::min(from + most, runs.size());
   return {runs.begin() + static_cast<std::ptrdiff_t>(from),
           runs.begin() + static_cast<std::ptrdiff_t>(to)};
+}
+
+std::optional<std::string_view> other_state(std::uint64_t round) {
+  if (round % 3 == 0) return "in_progress";
+  switch (round % 12) {
+    case 4:
+      return "waiting";
+    case 7:
+      return "pending";
+    case 10:
+      return "requested";
+    default:
+      return std::nullopt;
+  }
 }
 
 std::vector<core::JobHint> current_jobs(std::vector<core::JobHint> jobs, WallTime now) {
@@ -83,115 +94,109 @@ std::vector<core::JobHint> current_jobs(std::vector<core::JobHint> jobs, WallTim
 }
 
 template <class T>
-PageQuery<T> Lister::query(const Search& search, Endpoint endpoint, std::string url) const {
+PageQuery<T> Lister::query(const core::Scope& scope, Endpoint endpoint, std::string url) const {
   PageQuery<T> query;
-  query.about = CallInfo{endpoint, search.scope.kind, request_label("GET", url)};
+  query.about = CallInfo{endpoint, scope.kind, request_label("GET", url)};
   query.url = std::move(url);
   return query;
 }
 
-Lister::Repository& Lister::repository_of(const Search& search) {
-  return scopes_[search.scope.id()].by_name[search.repository()];
+void Lister::repositories(const core::Scope& scope, bool is_installation,
+                          Done<std::vector<std::string>> done) {
+  if (scope.kind == core::ScopeKind::repository) return done(std::vector{scope.id()});
+  if (core::are_named(scope)) {
+    std::vector<std::string> named;
+    for (const std::string& name : scope.repositories) {
+      if (core::is_selected(scope, name)) named.push_back(scope.owner + "/" + name);
+    }
+    return done(std::move(named));
+  }
+  const Found& known = scopes_[scope.id()];
+  if (loop_.now() < known.refresh_at) return done(known.repositories);
+  auto finding = std::make_shared<Finding>();
+  finding->scope = scope;
+  finding->done = std::move(done);
+  finding->is_installation = is_installation;
+  if (is_installation) {
+    finding->addresses = {installed_repositories_url(base_)};
+  } else if (scope.kind == core::ScopeKind::organization) {
+    finding->addresses = {repositories_url(base_, scope.owner)};
+  }
+  for (const std::string& organization : scope.organizations) {
+    finding->addresses.push_back(repositories_url(base_, organization));
+  }
+  find_next(finding);
 }
 
-void Lister::list(const core::Scope& scope, Done done) {
+void Lister::find_next(const std::shared_ptr<Finding>& finding) {
+  if (finding->addresses.empty()) return keep(finding);
+  auto question = query<std::string>(finding->scope, Endpoint::list_repositories,
+                                     std::move(finding->addresses.back()));
+  finding->addresses.pop_back();
+  question.decode = finding->is_installation ? decode_installed_repositories : decode_repositories;
+  fetcher_.fetch<std::string>(
+      std::move(question), [this, finding](Result<Pages<std::string>> pages) {
+        if (!pages) return finding->done(fail(std::move(pages.error())));
+        for (std::string& full_name : pages->items) {
+          const std::string name = full_name.substr(full_name.find('/') + 1);
+          if (!core::is_selected(finding->scope, name)) continue;
+          finding->repositories.push_back(std::move(full_name));
+        }
+        find_next(finding);
+      });
+}
+
+// While it is paged through, the list may shift: a name can come twice. An empty list is asked for
+// again each time.
+void Lister::keep(const std::shared_ptr<Finding>& finding) {
+  Found& found = scopes_[finding->scope.id()];
+  const auto former = std::exchange(found.repositories, std::move(finding->repositories));
+  auto& names = found.repositories;
+  std::ranges::sort(names);
+  const auto same = std::ranges::unique(names);
+  names.erase(same.begin(), same.end());
+  for (const std::string& name : former) {
+    if (!std::ranges::binary_search(names, name)) repositories_.erase(name);
+  }
+  if (!names.empty()) found.refresh_at = loop_.now() + kRefreshRepositories;
+  finding->done(names);
+}
+
+void Lister::list(const core::Scope& scope, const std::string& repository, Done<JobListing> done) {
   auto search = std::make_shared<Search>();
   search->scope = scope;
+  search->repository = repository;
   search->done = std::move(done);
-  if (scope.kind == core::ScopeKind::repository) {
-    search->repositories.push_back(scope.id());
-    next_repository(search);
-  } else if (!scope.repositories.empty()) {
-    for (const std::string& name : scope.repositories) {
-      search->repositories.push_back(scope.owner + "/" + name);
-    }
-    next_repository(search);
-  } else {
-    find_repositories(search);
-  }
-}
-
-// An empty list is asked for again each time, so that there is always something to ask and the
-// answer always comes from the loop.
-void Lister::find_repositories(const Shared& search) {
-  const Known& known = scopes_[search->scope.id()];
-  if (!known.repositories.empty() && loop_.now() < known.refresh_at) {
-    search->repositories = known.repositories;
-    next_repository(search);
-    return;
-  }
-  auto question = query<std::string>(*search, Endpoint::list_repositories,
-                                     repositories_url(base_, search->scope.owner));
-  question.decode = decode_repositories;
-  fetcher_.fetch<std::string>(std::move(question), [this,
-                                                    search](Result<Pages<std::string>> pages) {
-    if (!pages) return search->done(fail(std::move(pages.error())));
-    search->saw(*pages);
-    // While it is paged through, the list may shift: a name can come twice.
-    std::sort(pages->items.begin(), pages->items.end());
-    pages->items.erase(std::unique(pages->items.begin(), pages->items.end()), pages->items.end());
-    Known& found = scopes_[search->scope.id()];
-    found.repositories = std::move(pages->items);
-    found.refresh_at = loop_.now() + kRefreshRepositories;
-    search->repositories = found.repositories;
-    next_repository(search);
-  });
-}
-
-void Lister::next_repository(const Shared& search) {
-  if (search->next == search->repositories.size()) {
-    finish(search);
-    return;
-  }
-  ++search->next;
-  search->queued.clear();
-  search->in_progress.reset();
   list_runs(search, "queued");
 }
 
-void Lister::list_runs(const Shared& search, const std::string& status) {
-  auto question = query<std::int64_t>(*search, Endpoint::list_runs,
-                                      runs_url(base_, search->repository(), status));
+void Lister::list_runs(const Shared& search, std::string_view state) {
+  auto question =
+      query<Run>(search->scope, Endpoint::list_runs, runs_url(base_, search->repository, state));
   question.decode = decode_runs;
-  const bool is_queued = status == "queued";
-  fetcher_.fetch<std::int64_t>(std::move(question),
-                               [this, search, is_queued](Result<Pages<std::int64_t>> pages) {
-                                 if (!pages)
-                                   return repository_failed(search, std::move(pages.error()));
-                                 search->saw(*pages);
-                                 if (!is_queued) {
-                                   search->in_progress = sorted(std::move(pages->items));
-                                   return choose_runs(search);
-                                 }
-                                 search->queued = sorted(std::move(pages->items));
-                                 if (repository_of(*search).rounds % kInProgressEvery == 0) {
-                                   return list_runs(search, "in_progress");
-                                 }
-                                 choose_runs(search);
-                               });
+  const bool is_queued = state == "queued";
+  fetcher_.fetch<Run>(std::move(question), [this, search, is_queued](Result<Pages<Run>> pages) {
+    if (!pages) return search->done(fail(std::move(pages.error())));
+    search->saw(*pages);
+    (is_queued ? search->queued : search->others) = std::move(pages->items);
+    const auto other = other_state(repositories_[search->repository].rounds);
+    if (is_queued && other) return list_runs(search, *other);
+    choose_runs(search);
+  });
 }
 
-// A run that is neither listed nor was worth opening last time is forgotten. Between two looks at
-// the runs in progress, those that had waiting jobs are opened again.
+// Runs that had waiting jobs are opened again, listed or not, until they have none.
 void Lister::choose_runs(const Shared& search) {
-  Repository& repository = repository_of(*search);
-  std::vector<std::int64_t> others;
-  if (search->in_progress) {
-    others = std::move(*search->in_progress);
-  } else {
-    for (const auto& [run, jobs] : repository.known) others.push_back(run);
-  }
-  others = without(others, search->queued);
-  for (auto entry = repository.known.begin(); entry != repository.known.end();) {
-    const bool is_listed =
-        std::binary_search(search->queued.begin(), search->queued.end(), entry->first) ||
-        std::binary_search(others.begin(), others.end(), entry->first);
-    entry = is_listed ? std::next(entry) : repository.known.erase(entry);
-  }
-  const std::size_t kept = std::min(others.size(), kKeptForInProgress);
+  Repository& repository = repositories_[search->repository];
+  search->queued = sorted(std::move(search->queued));
+  std::vector<Run> others = std::move(search->others);
+  others.reserve(others.size() + repository.known.size());
+  for (const auto& [id, known] : repository.known) others.push_back(known.run);
+  others = without(sorted(std::move(others)), search->queued);
+  search->listing.is_active = !search->queued.empty() || !others.empty();
+  const std::size_t kept = std::min(others.size(), kKeptForOthers);
   search->open = turn_of(search->queued, kMaxRunsOpened - kept, repository.rounds);
-  const auto more =
-      turn_of(others, kMaxRunsOpened - search->open.size(), repository.rounds / kInProgressEvery);
+  const auto more = turn_of(others, kMaxRunsOpened - search->open.size(), repository.rounds / 3);
   search->open.insert(search->open.end(), more.begin(), more.end());
   std::reverse(search->open.begin(), search->open.end());
   ++repository.rounds;
@@ -199,55 +204,39 @@ void Lister::choose_runs(const Shared& search) {
 }
 
 void Lister::next_run(const Shared& search) {
-  if (search->open.empty()) {
-    for (const auto& [run, jobs] : repository_of(*search).known) {
-      search->listing.jobs.insert(search->listing.jobs.end(), jobs.begin(), jobs.end());
-    }
-    next_repository(search);
-    return;
-  }
-  const std::int64_t run = search->open.back();
+  if (search->open.empty()) return finish(search);
+  const Run run = search->open.back();
   search->open.pop_back();
-  auto question = query<core::JobHint>(*search, Endpoint::list_jobs,
-                                       run_jobs_url(base_, search->repository(), run));
-  question.decode = [name = search->repository()](std::string_view body) {
+  auto question = query<core::JobHint>(search->scope, Endpoint::list_jobs,
+                                       run_jobs_url(base_, search->repository, run.id));
+  question.decode = [name = search->repository](std::string_view body) {
     return decode_waiting_jobs(body, name);
   };
   fetcher_.fetch<core::JobHint>(std::move(question),
                                 [this, search, run](Result<Pages<core::JobHint>> pages) {
-                                  auto& known = repository_of(*search).known;
+                                  auto& known = repositories_[search->repository].known;
                                   if (!pages && pages.error().code != Errc::not_found) {
-                                    return repository_failed(search, std::move(pages.error()));
+                                    return search->done(fail(std::move(pages.error())));
                                   }
-                                  known.erase(run);  // also when the run was deleted meanwhile
+                                  known.erase(run.id);  // also when the run was deleted meanwhile
                                   if (pages) search->saw(*pages);
-                                  if (pages && !pages->items.empty())
-                                    known[run] = std::move(pages->items);
+                                  if (pages && !pages->items.empty()) {
+                                    for (core::JobHint& job : pages->items) {
+                                      job.is_public = run.is_public;
+                                      job.is_fork = run.is_fork;
+                                    }
+                                    known[run.id] = KnownRun{run, std::move(pages->items)};
+                                  }
                                   next_run(search);
                                 });
 }
 
-// One repository that is gone or closed to the token must not stop all others of an organisation.
-void Lister::repository_failed(const Shared& search, Error error) {
-  const bool is_alone = search->repositories.size() == 1;
-  if (is_alone || !is_local(error)) return search->done(fail(std::move(error)));
-  repository_of(*search).known.clear();
-  ++search->failed;
-  if (!search->listing.gap) search->listing.gap = std::move(error);
-  next_repository(search);
-}
-
 void Lister::finish(const Shared& search) {
-  if (search->failed > 0 && search->failed == search->repositories.size()) {
-    return search->done(fail(std::move(*search->listing.gap)));
+  std::vector<core::JobHint>& jobs = search->listing.jobs;
+  for (const auto& [id, known] : repositories_[search->repository].known) {
+    jobs.insert(jobs.end(), known.jobs.begin(), known.jobs.end());
   }
-  Known& known = scopes_[search->scope.id()];
-  for (auto entry = known.by_name.begin(); entry != known.by_name.end();) {
-    const auto& names = search->repositories;
-    const bool is_listed = std::find(names.begin(), names.end(), entry->first) != names.end();
-    entry = is_listed ? std::next(entry) : known.by_name.erase(entry);
-  }
-  search->listing.jobs = current_jobs(std::move(search->listing.jobs), search->date);
+  jobs = current_jobs(std::move(jobs), search->date);
   search->done(std::move(search->listing));
 }
 

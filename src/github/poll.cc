@@ -8,13 +8,17 @@
 #include "base/text.h"
 #include "core/backoff.h"
 #include "core/match.h"
+#include "github/account.h"
 #include "github/discovery.h"
 
 namespace mvr::github {
 namespace {
 
-constexpr Duration kShortestPause{1'000};  // also between a poll and one that a hint hastens
+constexpr Duration kRefreshRepositories{600'000};
+constexpr int kQuietParts = 360;  // of a quiet time is how long to wait
 
+// Of a scope one request is under way at a time: the repository that is late by the most of its
+// own interval comes next, so that when all are late, all share the delay.
 class PollDiscovery final : public Discovery {
  public:
   PollDiscovery(sys::Loop& loop, const core::Config& config, Client& client)
@@ -22,101 +26,258 @@ class PollDiscovery final : public Discovery {
 
   void start(std::function<void(core::Event)> report) override {
     report_ = std::move(report);
-    polls_.resize(config_.github.scopes.size());
-    for (std::size_t i = 0; i < polls_.size(); ++i) arm(i, loop_.now());
+    take_scopes();
   }
 
-  void hint(std::string_view) override {
-    for (std::size_t i = 0; i < polls_.size(); ++i) {
-      Poll& poll = polls_[i];
-      if (poll.failures > 0) continue;  // its back-off stands
-      const Instant soonest = std::max(loop_.now(), poll.started + kShortestPause);
-      if (poll.is_under_way) {
-        poll.is_hinted = true;
-      } else if (soonest < poll.due) {
-        arm(i, soonest);
+  void renew(const core::Config& config) override {
+    config_ = config;
+    take_scopes();
+  }
+
+  void hint(std::string_view repository) override {
+    for (auto& [id, scope] : scopes_) {
+      bool is_meant = false;
+      for (auto& [name, each] : scope.repositories) {
+        if (!repository.empty() && ascii_lower(name) != ascii_lower(repository)) continue;
+        each.is_hinted = true;
+        is_meant = true;
       }
+      if (is_meant) arm(scope);
     }
   }
 
+  [[nodiscard]] std::vector<Look> looks() const override {
+    std::vector<Look> all;
+    for (const auto& [id, scope] : scopes_) {
+      all.reserve(all.size() + scope.repositories.size());
+      for (const auto& [name, each] : scope.repositories) {
+        all.push_back(Look{id, name, each.finished, interval_of(each), each.failure});
+      }
+    }
+    return all;
+  }
+
  private:
-  struct Poll {
-    sys::Timer timer;
+  struct Repository {
+    Instant started{};   // the latest look
+    Instant finished{};  // the latest that succeeded
     Instant due{};
-    Instant started{};
+    Instant active{};  // when something was seen to happen last
     std::uint64_t round = 0;
     std::uint32_t failures = 0;
+    bool is_hinted = false;
+    JobListing listing;
+    std::optional<Error> failure;  // of this repository only
+    [[nodiscard]] bool was_looked_at() const { return finished != Instant{} || failure; }
+  };
+  struct ScopePoll {
+    core::Scope scope;
+    std::map<std::string, Repository> repositories;
+    Instant list_due{};
+    Instant blocked_until{};
+    std::uint32_t failures = 0;  // of the scope, in a row
     bool is_under_way = false;
-    bool is_hinted = false;  // while it was under way
+    sys::Timer timer;
   };
 
-  [[nodiscard]] const core::Scope& scope(std::size_t i) const { return config_.github.scopes[i]; }
-
-  void arm(std::size_t i, Instant when) {
-    polls_[i].due = when;
-    polls_[i].timer = loop_.call_at(when, [this, i] { look(i); });
+  void take_scopes() {
+    std::map<std::string, ScopePoll> former = std::exchange(scopes_, {});
+    for (const core::Scope& scope : config_.github.scopes) {
+      if (config_.github.feed_of(scope) != core::Feed::poll) continue;
+      ScopePoll poll = std::move(former[scope.id()]);
+      poll.scope = scope;
+      poll.list_due = {};
+      poll.blocked_until = {};
+      for (auto& [name, each] : poll.repositories) each.is_hinted = true;
+      arm(scopes_[scope.id()] = std::move(poll));
+    }
   }
 
-  void look(std::size_t i) {
-    Poll& poll = polls_[i];
+  [[nodiscard]] Duration interval_of(const Repository& each) const {
+    return look_interval(config_.github, loop_.now() - each.active);
+  }
+  [[nodiscard]] Duration shortest() const { return client_.tuning().shortest_pause; }
+
+  // When to look: when it is due, or soon after the last look when there is a hint.
+  [[nodiscard]] Instant ready_at(const Repository& each) const {
+    return each.is_hinted ? std::min(each.due, each.started + shortest()) : each.due;
+  }
+
+  void arm(ScopePoll& poll) {
+    if (poll.is_under_way) return;
+    Instant when = poll.list_due;
+    for (const auto& [name, each] : poll.repositories) when = std::min(when, ready_at(each));
+    when = std::max({when, poll.blocked_until, loop_.now()});
+    poll.timer = loop_.call_at(when, [this, id = poll.scope.id()] { step(id); });
+  }
+
+  void step(const std::string& id) {
+    ScopePoll& poll = scopes_.at(id);
+    if (loop_.now() >= poll.list_due) return list(poll);
+    if (const auto next = next_of(poll); next != poll.repositories.end()) return look(poll, *next);
+    arm(poll);
+  }
+
+  std::map<std::string, Repository>::iterator next_of(ScopePoll& poll) {
+    auto best = poll.repositories.end();
+    double most = -1;
+    for (auto each = poll.repositories.begin(); each != poll.repositories.end(); ++each) {
+      const double late = lateness(each->second);
+      if (late <= most) continue;
+      most = late;
+      best = each;
+    }
+    return best;
+  }
+
+  // In intervals since the last look; negative: not now.
+  [[nodiscard]] double lateness(const Repository& each) const {
+    constexpr double kHinted = 1e6;
+    const Instant now = loop_.now();
+    if (now < ready_at(each)) return -1;
+    const auto interval = static_cast<double>(std::max(interval_of(each), shortest()).count());
+    return static_cast<double>((now - each.started).count()) / interval +
+           (each.is_hinted ? kHinted : 0);
+  }
+
+  // The scope, unless it or all of this is gone.
+  ScopePoll* find(const std::weak_ptr<bool>& alive, const std::string& id) {
+    if (alive.expired()) return nullptr;
+    const auto found = scopes_.find(id);
+    return found == scopes_.end() ? nullptr : &found->second;
+  }
+
+  void list(ScopePoll& poll) {
     poll.is_under_way = true;
-    poll.started = loop_.now();
-    // The client outlives this object; its answer may come after it is gone.
-    client_.queued_jobs(scope(i),
-                        [this, i, alive = std::weak_ptr<bool>(alive_)](Result<JobListing> listing) {
-                          if (alive.expired()) return;
-                          polls_[i].is_under_way = false;
-                          if (listing) {
-                            seen(i, std::move(*listing));
-                          } else {
-                            failed(i, std::move(listing.error()));
-                          }
-                        });
+    client_.repositories(poll.scope, [this, id = poll.scope.id(), alive = std::weak_ptr(alive_)](
+                                         Result<std::vector<std::string>> names) {
+      ScopePoll* found = find(alive, id);
+      if (found == nullptr) return;
+      found->is_under_way = false;
+      if (!names) return scope_failed(*found, std::move(names.error()));
+      take_names(*found, *names);
+    });
   }
 
-  // Reporting comes last: the receiver may destroy this object.
-  void seen(std::size_t i, JobListing listing) {
-    Poll& poll = polls_[i];
-    const auto report = report_;
-    const auto alive = std::weak_ptr<bool>(alive_);
-    const Duration pause = poll_pause(config_.github.poll_interval, client_.stretch(scope(i)),
-                                      scope(i).id(), ++poll.round);
-    Instant next = std::max(poll.started + pause, loop_.now() + kShortestPause);
-    if (std::exchange(poll.is_hinted, false)) next = loop_.now() + kShortestPause;
+  void take_names(ScopePoll& poll, const std::vector<std::string>& names) {
+    poll.list_due =
+        loop_.now() + (names.empty() ? config_.github.idle_interval : kRefreshRepositories);
+    std::map<std::string, Repository> kept;
+    for (const std::string& name : names) {
+      const auto former = poll.repositories.find(name);
+      const bool is_new = former == poll.repositories.end();
+      Repository& each = kept[name] = is_new ? Repository{} : std::move(former->second);
+      if (is_new) each.active = loop_.now();
+    }
+    const bool is_less = kept.size() < poll.repositories.size();
+    poll.repositories = std::move(kept);
+    arm(poll);
+    if (is_less || names.empty()) report_demand(poll, loop_.now());
+  }
+
+  void look(ScopePoll& poll, std::pair<const std::string, Repository>& next) {
+    poll.is_under_way = true;
+    next.second.started = loop_.now();
+    next.second.is_hinted = false;
+    client_.repository_jobs(poll.scope, next.first,
+                            [this, id = poll.scope.id(), name = next.first,
+                             alive = std::weak_ptr(alive_)](Result<JobListing> listing) {
+                              ScopePoll* found = find(alive, id);
+                              if (found == nullptr) return;
+                              found->is_under_way = false;
+                              const auto each = found->repositories.find(name);
+                              if (each == found->repositories.end()) return arm(*found);
+                              if (listing) return seen(*found, *each, std::move(*listing));
+                              const bool is_alone = found->repositories.size() == 1;
+                              if (is_alone || !is_local(listing.error())) {
+                                return scope_failed(*found, std::move(listing.error()));
+                              }
+                              repository_failed(*found, each->second, std::move(listing.error()));
+                            });
+  }
+
+  // In the following, reporting comes last: the receiver may destroy this object.
+  void seen(ScopePoll& poll, std::pair<const std::string, Repository>& looked, JobListing listing) {
+    Repository& each = looked.second;
+    const Instant now = loop_.now();
+    const Instant as_of = listing.as_of;
+    each.finished = now;
+    if (listing.is_active) each.active = now;
+    each.listing = std::move(listing);
+    each.failure.reset();
+    each.failures = 0;
     poll.failures = 0;
-    arm(i, next);
-    const std::optional<Error> gap = listing.gap;
-    const std::string id = scope(i).id();
-    report(demand_of(config_, scope(i), std::move(listing)));
-    // A part of the scope is out of sight: the demand of the rest holds, the failure is shown.
-    if (gap && !alive.expired()) report(core::DiscoveryFailed{id, *gap, next});
+    const unsigned stretch = client_.stretch(poll.scope);
+    const Pause pause{interval_of(each), stretch, shortest()};
+    each.due =
+        std::max(each.started + poll_pause(pause, looked.first, ++each.round), now + shortest());
+    arm(poll);
+    report_demand(poll, as_of);
   }
 
-  void failed(std::size_t i, Error error) {
-    Poll& poll = polls_[i];
+  void repository_failed(ScopePoll& poll, Repository& each, Error error) {
+    each.listing = {};
+    each.failure = std::move(error);
+    const Instant next = retry_at(loop_.now(), {}, poll.scope.id(), ++each.failures);
+    each.due = std::max(next, each.started + config_.github.poll_interval);
+    poll.failures = 0;
+    arm(poll);
+    report_demand(poll, each.started);
+  }
+
+  void scope_failed(ScopePoll& poll, Error error) {
+    poll.blocked_until = retry_at(loop_.now(), client_.poll_not_before(poll.scope), poll.scope.id(),
+                                  ++poll.failures);
+    arm(poll);
     const auto report = report_;
-    poll.is_hinted = false;
-    const Instant next =
-        retry_at(loop_.now(), client_.not_before(scope(i)), scope(i).id(), ++poll.failures);
-    arm(i, next);
-    report(core::DiscoveryFailed{scope(i).id(), std::move(error), next});
+    report(core::DiscoveryFailed{poll.scope.id(), std::move(error), poll.blocked_until});
+  }
+
+  // The latest listings of all repositories, as old as the oldest that has jobs. A part of the
+  // scope may be out of sight: the demand of the rest holds, the failure is shown.
+  void report_demand(const ScopePoll& poll, Instant as_of) {
+    JobListing all;
+    all.as_of = as_of;
+    bool is_partial = false;
+    bool is_any_seen = poll.repositories.empty();
+    std::optional<core::DiscoveryFailed> failed;
+    for (const auto& [name, each] : poll.repositories) {
+      is_partial = is_partial || !each.was_looked_at();
+      is_any_seen = is_any_seen || each.finished != Instant{};
+      if (each.failure && !failed) {
+        failed = core::DiscoveryFailed{poll.scope.id(), *each.failure, each.due};
+      }
+      if (each.listing.jobs.empty()) continue;
+      all.as_of = std::min(all.as_of, each.listing.as_of);
+      all.jobs.insert(all.jobs.end(), each.listing.jobs.begin(), each.listing.jobs.end());
+    }
+    const auto report = report_;
+    const std::weak_ptr<bool> alive = alive_;
+    core::DemandSeen demand = demand_of(config_, poll.scope, std::move(all));
+    demand.is_partial = is_partial;
+    if (is_any_seen) report(std::move(demand));
+    if (failed && !alive.expired()) report(std::move(*failed));
   }
 
   sys::Loop& loop_;
   core::Config config_;
   Client& client_;
   std::function<void(core::Event)> report_;
-  std::vector<Poll> polls_;
+  std::map<std::string, ScopePoll> scopes_;
   std::shared_ptr<bool> alive_;
 };
 
 }  // namespace
 
-Duration poll_pause(Duration interval, unsigned stretch, std::string_view key,
-                    std::uint64_t round) {
-  const Duration pause = std::max(interval, kShortestPause) * static_cast<int>(stretch);
-  const auto most = static_cast<std::uint64_t>(pause.count() / 10) + 1;
-  return pause + Duration{static_cast<Duration::rep>(stable_hash(key, round) % most)};
+Duration look_interval(const core::GithubSettings& settings, Duration quiet) {
+  return std::clamp(quiet / kQuietParts, settings.poll_interval,
+                    std::max(settings.idle_interval, settings.poll_interval));
+}
+
+Duration poll_pause(const Pause& pause, std::string_view key, std::uint64_t round) {
+  const Duration whole = std::max(pause.interval, pause.shortest) * static_cast<int>(pause.stretch);
+  const auto most = static_cast<std::uint64_t>(whole.count() / 10) + 1;
+  return whole + Duration{static_cast<Duration::rep>(stable_hash(key, round) % most)};
 }
 
 Instant retry_at(Instant now, Instant not_before, std::string_view key, std::uint32_t failures) {
@@ -125,6 +286,8 @@ Instant retry_at(Instant now, Instant not_before, std::string_view key, std::uin
 
 core::DemandSeen demand_of(const core::Config& config, const core::Scope& scope,
                            JobListing listing) {
+  std::ranges::stable_sort(listing.jobs, {},
+                           [](const core::JobHint& job) { return std::pair(job.created, job.id); });
   core::DemandSeen seen;
   seen.scope = scope.id();
   seen.as_of = listing.as_of;

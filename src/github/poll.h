@@ -12,14 +12,24 @@
 
 namespace mvr::github {
 
-// The pause between the starts of two polls: `interval` times `stretch`, up to 10 % longer by a
-// hash, so that scopes and hosts do not fall into step.
-Duration poll_pause(Duration interval, unsigned stretch, std::string_view key, std::uint64_t round);
+// How often to look at a repository where nothing has happened for `quiet`: at poll_interval for
+// an hour, then less and less often, down to idle_interval.
+Duration look_interval(const core::GithubSettings& settings, Duration quiet);
+
+// The pause between the starts of two looks: `interval` times `stretch`, up to 10 % longer by a
+// hash, so that repositories and hosts do not fall into step; at least `shortest`.
+struct Pause {
+  Duration interval{};
+  unsigned stretch = 1;
+  Duration shortest{};
+};
+Duration poll_pause(const Pause& pause, std::string_view key, std::uint64_t round);
 
 // When to try again after `failures` failures in a row; never before `not_before`.
 Instant retry_at(Instant now, Instant not_before, std::string_view key, std::uint32_t failures);
 
-// The jobs of a listing by the profile that serves them, in the order of the profiles.
+// The jobs of a listing by the profile that serves them, in the order of the profiles; each
+// profile's the oldest first.
 core::DemandSeen demand_of(const core::Config& config, const core::Scope& scope,
                            JobListing listing);
 

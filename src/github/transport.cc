@@ -19,10 +19,11 @@ namespace {
 
 constexpr int kMaxRedirects = 3;
 constexpr std::size_t kMaxBody = 16U << 20U;
-// GitHub allows 900 points a minute and counts 1 for a read, 5 for a change: stay at two thirds.
+// GitHub allows 900 points a minute and counts 1 for a read, 5 for a change: stay at half of that,
+// 50 at once and 400 a minute.
 constexpr int kReadPoints = 1;
 constexpr int kChangePoints = 5;
-constexpr int kBurstPoints = 100;
+constexpr int kBurstPoints = 50;
 // GitHub asks for a second between changes when there are many.
 constexpr int kBurstChanges = 5;
 // Back-off when GitHub limits us and does not say for how long.
@@ -40,7 +41,19 @@ struct Entry {
   bool has_other_token = false;  // goes a second time, after a 401
 
   [[nodiscard]] bool is_read() const { return request.method == "GET"; }
+  // Looks for jobs: it can wait when others cannot.
+  [[nodiscard]] bool is_poll() const {
+    const Endpoint endpoint = request.about.endpoint;
+    return endpoint == Endpoint::list_runs || endpoint == Endpoint::list_jobs ||
+           endpoint == Endpoint::list_repositories;
+  }
 };
+
+Outcome outcome_of(int status) {
+  if (status == 304) return Outcome::unchanged;
+  if (status >= 200 && status < 400) return Outcome::done;
+  return status >= 500 ? Outcome::failed : Outcome::refused;
+}
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 307 || status == 308;
@@ -82,13 +95,17 @@ struct Transport::State {
       : loop(the_loop),
         source(the_source),
         tuning(the_tuning),
+        quota(the_tuning.quota_share),
         points(tuning.point_gap, kBurstPoints),
         changes(tuning.change_gap, kBurstChanges) {}
 
   void wake(Instant when);
   void turn();
   void refuse_long_waits(Instant now);
-  [[nodiscard]] Instant ready_at(const Entry& entry) const;
+  void refuse(Entry& entry, Instant now, const std::string& why, Instant until);
+  [[nodiscard]] Instant ready_at(const Entry& entry, Instant now) const;
+  std::list<Entry>::iterator choose(Instant now, Instant& first);
+  void note(const Entry& entry, const sys::HttpResponse& response, const Clocks& clocks);
   void start(std::list<Entry>::iterator next, const Secret& token, Instant now);
   void obtain_token();
   void on_token(const Result<void>& obtained);
@@ -104,6 +121,8 @@ struct Transport::State {
   TokenSource& source;
   Tuning tuning;
   OnClock on_clock;
+  Quota quota;
+  RequestCounts counts;
   Pace points;
   Pace changes;
   std::unique_ptr<sys::HttpClient> http;
@@ -144,16 +163,8 @@ void Transport::State::turn() {
     return;
   }
   if (active || is_obtaining || pending.empty()) return;
-  auto next = pending.end();
   Instant first = Instant::max();
-  for (auto entry = pending.begin(); entry != pending.end(); ++entry) {
-    const Instant ready = ready_at(*entry);
-    if (ready <= now) {
-      next = entry;
-      break;
-    }
-    first = std::min(first, ready);
-  }
+  const auto next = choose(now, first);
   if (next == pending.end()) return wake(first);
   const Secret* token = source.token(now);
   if (token == nullptr) return obtain_token();
@@ -176,22 +187,51 @@ void Transport::State::on_token(const Result<void>& obtained) {
   pending.clear();
 }
 
-// Nobody is helped by a request that hangs for an hour: its owner is told when to come again.
-void Transport::State::refuse_long_waits(Instant now) {
-  if (not_before - now <= tuning.longest_wait) return;
-  for (Entry& entry : pending) {
-    const std::string wait = format_duration(not_before - now);
-    Error error{
-        Errc::rate_limited,
-        entry.request.about.label + ": not sent, GitHub limits our requests; next try in " + wait};
-    finished.emplace_back(std::move(entry.done), fail(std::move(error)));
+// The first of those that may go now, one that looks for jobs only when there is no other.
+std::list<Entry>::iterator Transport::State::choose(Instant now, Instant& first) {
+  auto next = pending.end();
+  for (auto entry = pending.begin(); entry != pending.end(); ++entry) {
+    const Instant ready = ready_at(*entry, now);
+    first = std::min(first, ready);
+    if (ready > now || (entry->is_poll() && next != pending.end())) continue;
+    next = entry;
+    if (!entry->is_poll()) break;
   }
-  pending.clear();
+  return next;
 }
 
-Instant Transport::State::ready_at(const Entry& entry) const {
+// Nobody is helped by a request that hangs for an hour: its owner is told when to come again.
+void Transport::State::refuse_long_waits(Instant now) {
+  const bool is_limited = not_before - now > tuning.longest_wait;
+  const Instant polls_at = quota.ready_at(now);
+  const bool has_no_share = polls_at - now > tuning.longest_wait;
+  if (!is_limited && !has_no_share) return;
+  std::list<Entry> kept;
+  for (Entry& entry : std::exchange(pending, {})) {
+    if (is_limited) {
+      refuse(entry, now, "GitHub limits our requests", not_before);
+    } else if (entry.is_poll()) {
+      refuse(entry, now,
+             "looking for jobs has used up its share of GitHub's hourly limit "
+             "(github.quota_share)",
+             polls_at);
+    } else {
+      kept.push_back(std::move(entry));
+    }
+  }
+  pending = std::move(kept);
+}
+
+void Transport::State::refuse(Entry& entry, Instant now, const std::string& why, Instant until) {
+  Error error{Errc::rate_limited, entry.request.about.label + ": not sent, " + why +
+                                      "; next try in " + format_duration(until - now)};
+  finished.emplace_back(std::move(entry.done), fail(std::move(error)));
+}
+
+Instant Transport::State::ready_at(const Entry& entry, Instant now) const {
   Instant ready = std::max({entry.ready_at, not_before, points.ready_at()});
   if (!entry.is_read()) ready = std::max(ready, changes.ready_at());
+  if (entry.is_poll()) ready = std::max(ready, quota.ready_at(now));
   return ready;
 }
 
@@ -218,15 +258,12 @@ void Transport::State::on_response(Result<sys::HttpResponse> response) {
   active.reset();
   wake(loop.now());
   if (!response) {
+    ++counts[{entry.request.about.endpoint, Outcome::lost}];
     on_lost(std::move(entry), response.error());
     return;
   }
-  // Changes count against budgets of their own, which say nothing about polling.
-  const auto budget = entry.is_read() ? budget_of(response->headers) : std::nullopt;
-  if (budget) stretch = stretch_for(*budget);
-  const auto scopes = response->headers.find("x-oauth-scopes");
-  if (scopes != response->headers.end()) oauth_scopes = scopes->second;
   const Clocks clocks = clocks_of(*response, entry.sent_wall);
+  note(entry, *response, clocks);
   if (on_clock) on_clock(clocks.offset);
   const bool is_unchanged = response->status == 304 && !entry.request.etag.empty();
   if (is_unchanged || (response->status >= 200 && response->status < 300)) {
@@ -243,6 +280,22 @@ void Transport::State::on_response(Result<sys::HttpResponse> response) {
   } else {
     on_refusal(std::move(entry), *response, clocks);
   }
+}
+
+// Changes count against budgets of their own, which say nothing about polling.
+void Transport::State::note(const Entry& entry, const sys::HttpResponse& response,
+                            const Clocks& clocks) {
+  ++counts[{entry.request.about.endpoint, outcome_of(response.status)}];
+  const auto scopes = response.headers.find("x-oauth-scopes");
+  if (scopes != response.headers.end()) oauth_scopes = scopes->second;
+  if (!entry.is_read()) return;
+  const Instant now = loop.now();
+  if (const auto budget = budget_of(response.headers)) {
+    stretch = stretch_for(*budget);
+    const auto wait = until_reset(response.headers, clocks.github);
+    if (wait) quota.learn(*budget, now + *wait);
+  }
+  if (entry.is_poll() && response.status != 304) quota.charge(now);
 }
 
 // True: queued again, at the front among those that wait as long.
@@ -307,6 +360,22 @@ void Transport::State::limit(Entry& entry, std::optional<Duration> wait) {
   not_before = std::max(not_before, loop.now() + *wait + jitter);
 }
 
+std::string_view outcome_name(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::done:
+      return "done";
+    case Outcome::unchanged:
+      return "unchanged";
+    case Outcome::refused:
+      return "refused";
+    case Outcome::failed:
+      return "failed";
+    case Outcome::lost:
+      return "lost";
+  }
+  return "";
+}
+
 Transport::Transport() = default;
 Transport::~Transport() = default;
 
@@ -327,7 +396,13 @@ void Transport::send(ApiRequest request, Done done) {
   state_->wake(state_->loop.now());
 }
 
+void Transport::set_quota_share(double share) {
+  state_->tuning.quota_share = share;
+  state_->quota.set_share(share);
+}
+
 void Transport::forget_limits() {
+  state_->quota = Quota(state_->tuning.quota_share);
   state_->not_before = {};
   state_->limits_in_a_row = 0;
   state_->stretch = 1;
@@ -336,6 +411,11 @@ void Transport::forget_limits() {
 }
 
 Instant Transport::not_before() const { return state_->not_before; }
+Instant Transport::poll_not_before() const {
+  return std::max(state_->not_before, state_->quota.ready_at(state_->loop.now()));
+}
+const Quota& Transport::quota() const { return state_->quota; }
+const RequestCounts& Transport::counts() const { return state_->counts; }
 unsigned Transport::stretch() const { return state_->stretch; }
 const std::optional<std::string>& Transport::oauth_scopes() const { return state_->oauth_scopes; }
 

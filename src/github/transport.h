@@ -4,20 +4,25 @@
 // A request answered with 401 goes once more, with another token, where the source has one: what is
 // not authorised was not carried out, whatever it was. While a token is obtained, requests wait.
 //
-// Order: first come, first served among the requests that may go now. A request that waits (for
+// Order: first come, first served among the requests that may go now, those that look for jobs
+// after all others. A request that waits (for
 // its retry, or the pace of changing requests) does not hold up the others.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "base/result.h"
 #include "base/units.h"
 #include "github/client.h"
 #include "github/errors.h"
+#include "github/quota.h"
 #include "github/token_source.h"
 #include "sys/http.h"
 #include "sys/loop.h"
@@ -41,6 +46,11 @@ struct ApiReply {
   WallTime date{};  // GitHub's clock, ours when the answer had no Date
 };
 
+// How requests were answered; lost: not at all.
+enum class Outcome { done, unchanged, refused, failed, lost };
+std::string_view outcome_name(Outcome outcome);
+using RequestCounts = std::map<std::pair<Endpoint, Outcome>, std::uint64_t>;
+
 class Transport {
  public:
   using Done = std::function<void(Result<ApiReply>)>;
@@ -61,6 +71,11 @@ class Transport {
   // The source has a token of somebody else now: the limits of the former say nothing about it.
   void forget_limits();
   [[nodiscard]] Instant not_before() const;
+  // The same for requests that look for jobs, which have only a share of the limit.
+  [[nodiscard]] Instant poll_not_before() const;
+  void set_quota_share(double share);
+  [[nodiscard]] const Quota& quota() const;
+  [[nodiscard]] const RequestCounts& counts() const;
   // See stretch_for(); from the last answer that told.
   [[nodiscard]] unsigned stretch() const;
   // X-OAuth-Scopes of the last answer that had it: the scopes of a classic token.

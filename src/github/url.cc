@@ -294,6 +294,15 @@ std::string groups_url(const std::string& base, const core::Scope& scope) {
   return base + scope_path(scope) + "/actions/runner-groups?per_page=100";
 }
 
+std::string visible_groups_url(const std::string& base, const core::Scope& scope,
+                               std::string_view repository) {
+  return groups_url(base, scope) + "&visible_to_repository=" + encode_segment(repository);
+}
+
+std::string installed_repositories_url(const std::string& base) {
+  return base + "/installation/repositories?per_page=100";
+}
+
 std::string runners_url(const std::string& base, const core::Scope& scope) {
   return base + scope_path(scope) + "/actions/runners?per_page=100";
 }

@@ -32,8 +32,13 @@ bool is_repository_name(std::string_view full_name);
 std::string runs_url(const std::string& base, std::string_view repository, std::string_view status);
 std::string run_jobs_url(const std::string& base, std::string_view repository, std::int64_t run);
 std::string repositories_url(const std::string& base, std::string_view organization);
+// What an installation of an App sees.
+std::string installed_repositories_url(const std::string& base);
 // Of an organisation or enterprise.
 std::string groups_url(const std::string& base, const core::Scope& scope);
+// Those of them that the repository, by its name without the owner, may use.
+std::string visible_groups_url(const std::string& base, const core::Scope& scope,
+                               std::string_view repository);
 std::string runners_url(const std::string& base, const core::Scope& scope);
 std::string runner_url(const std::string& base, const core::Scope& scope, std::int64_t id);
 std::string jit_url(const std::string& base, const core::Scope& scope);

@@ -44,6 +44,13 @@ Result<bool> waits_for_runner(const JsonRow& row) {
   return runner == 0 && runner_name.empty();
 }
 
+// A fork that is gone leaves no head repository behind.
+Result<bool> has_foreign_head(const JsonRow& row) {
+  TRY_ASSIGN(const std::int64_t own, row.number_or_zero("repository.id"));
+  TRY_ASSIGN(const std::int64_t head, row.number_or_zero("head_repository.id"));
+  return head == 0 || own != head;
+}
+
 // `created_at`, or `started_at`, which equals it while a job is queued.
 Result<WallTime> created_at(const JsonRow& row) {
   TRY_ASSIGN(std::string text, row.text_or_empty("created_at"));
@@ -78,6 +85,19 @@ Result<void> add_waiting_job(const JsonRow& row, const std::string& repository,
   jobs.push_back(core::JobHint{id, run, repository, printable(workflow, kMaxName),
                                printable(name, kMaxName), std::move(labels), created});
   return {};
+}
+
+Result<std::vector<std::string>> decode_repositories_in(std::string_view body, Field list) {
+  static constexpr std::array<Field, 3> kFields{"full_name", "archived", "disabled"};
+  return decode_rows<std::string>(
+      body, list, kFields, [](const JsonRow& row, auto& names) -> Result<void> {
+        TRY_ASSIGN(std::string name, row.text("full_name"));
+        TRY_ASSIGN(const bool is_archived, row.flag_or_false("archived"));
+        TRY_ASSIGN(const bool is_disabled, row.flag_or_false("disabled"));
+        if (!is_repository_name(name)) return fail(row.wrong("full_name", "\"owner/name\""));
+        if (!is_archived && !is_disabled) names.push_back(std::move(name));
+        return {};
+      });
 }
 
 // The string member `key` of an object, or null.
@@ -141,14 +161,19 @@ std::optional<unsigned> two_digits(std::string_view text) {
 
 }  // namespace
 
-Result<std::vector<std::int64_t>> decode_runs(std::string_view body) {
-  static constexpr std::array<Field, 1> kFields{"id"};
-  return decode_rows<std::int64_t>(body, "workflow_runs", kFields,
-                                   [](const JsonRow& row, auto& ids) -> Result<void> {
-                                     TRY_ASSIGN(const std::int64_t id, row.positive("id"));
-                                     ids.push_back(id);
-                                     return {};
-                                   });
+Result<std::vector<Run>> decode_runs(std::string_view body) {
+  static constexpr std::array<Field, 4> kFields{"id", "repository.id", "repository.private",
+                                                "head_repository.id"};
+  return decode_rows<Run>(
+      body, "workflow_runs", kFields, [](const JsonRow& row, auto& runs) -> Result<void> {
+        Run run;
+        TRY_ASSIGN(run.id, row.positive("id"));
+        TRY_ASSIGN(const bool is_private, row.flag_or_false("repository.private"));
+        run.is_public = !is_private;
+        TRY_ASSIGN(run.is_fork, has_foreign_head(row));
+        runs.push_back(run);
+        return {};
+      });
 }
 
 Result<std::vector<core::JobHint>> decode_waiting_jobs(std::string_view body,
@@ -177,28 +202,29 @@ Result<std::vector<RunnerRecord>> decode_runners(std::string_view body) {
 }
 
 Result<std::vector<std::string>> decode_repositories(std::string_view body) {
-  static constexpr std::array<Field, 3> kFields{"full_name", "archived", "disabled"};
-  return decode_rows<std::string>(
-      body, "", kFields, [](const JsonRow& row, auto& names) -> Result<void> {
-        TRY_ASSIGN(std::string name, row.text("full_name"));
-        TRY_ASSIGN(const bool is_archived, row.flag_or_false("archived"));
-        TRY_ASSIGN(const bool is_disabled, row.flag_or_false("disabled"));
-        if (!is_repository_name(name)) return fail(row.wrong("full_name", "\"owner/name\""));
-        if (!is_archived && !is_disabled) names.push_back(std::move(name));
-        return {};
-      });
+  return decode_repositories_in(body, "");
+}
+
+Result<std::vector<std::string>> decode_installed_repositories(std::string_view body) {
+  return decode_repositories_in(body, "repositories");
 }
 
 Result<std::vector<RunnerGroup>> decode_groups(std::string_view body) {
-  static constexpr std::array<Field, 2> kFields{"id", "name"};
-  return decode_rows<RunnerGroup>(body, "runner_groups", kFields,
-                                  [](const JsonRow& row, auto& groups) -> Result<void> {
-                                    RunnerGroup group;
-                                    TRY_ASSIGN(group.id, row.positive("id"));
-                                    TRY_ASSIGN(group.name, row.text("name"));
-                                    groups.push_back(std::move(group));
-                                    return {};
-                                  });
+  static constexpr std::array<Field, 5> kFields{"id", "name", "default", "visibility",
+                                                "allows_public_repositories"};
+  return decode_rows<RunnerGroup>(
+      body, "runner_groups", kFields, [](const JsonRow& row, auto& groups) -> Result<void> {
+        RunnerGroup group;
+        TRY_ASSIGN(group.id, row.positive("id"));
+        TRY_ASSIGN(group.name, row.text("name"));
+        TRY_ASSIGN(group.is_default, row.flag_or_false("default"));
+        TRY_ASSIGN(group.visibility, row.text_or_empty("visibility"));
+        if (row.has("allows_public_repositories")) {
+          TRY_ASSIGN(group.allows_public, row.flag_or_false("allows_public_repositories"));
+        }
+        groups.push_back(std::move(group));
+        return {};
+      });
 }
 
 std::string encode_jit_request(const JitRequest& request) {

@@ -16,8 +16,14 @@
 
 namespace mvr::github {
 
-// Ids of a page of workflow runs.
-Result<std::vector<std::int64_t>> decode_runs(std::string_view body);
+// A workflow run, and where the code it runs comes from.
+struct Run {
+  std::int64_t id = 0;
+  bool is_public = true;  // unless GitHub says that its repository is private
+  bool is_fork = false;   // its head is in another repository, or in one that is gone
+  friend bool operator==(const Run&, const Run&) = default;
+};
+Result<std::vector<Run>> decode_runs(std::string_view body);
 
 // The jobs of a page that wait for a runner: status "queued" exactly, no runner yet, labelled.
 // Names are made printable; a job with absurdly many or long labels is left out.
@@ -29,10 +35,15 @@ Result<std::vector<RunnerRecord>> decode_runners(std::string_view body);
 
 // "owner/name" of the repositories on a page that can have runs: not archived, not disabled.
 Result<std::vector<std::string>> decode_repositories(std::string_view body);
+// The same of what an App's installation sees, which is an object around the list.
+Result<std::vector<std::string>> decode_installed_repositories(std::string_view body);
 
 struct RunnerGroup {
   std::int64_t id = 0;
   std::string name;
+  bool is_default = false;
+  bool allows_public = true;  // unless GitHub says that it does not
+  std::string visibility;     // all, private or selected
   friend bool operator==(const RunnerGroup&, const RunnerGroup&) = default;
 };
 Result<std::vector<RunnerGroup>> decode_groups(std::string_view body);

@@ -169,6 +169,7 @@ TEST_CASE("an organisation's named repositories are looked at") {
   }
   bench.server->add(jobs("acme/one", 1), job_list(101));
   bench.server->add(jobs("acme/two", 1), job_list(102));
+  bench.server->add("GET /orgs/acme/actions/runner-groups", answer(std::string(kGroupsPage)));
   const auto listing = look(bench, scope);
   CHECK(ids(listing) == Ids{101, 102});
   CHECK(listing->jobs.at(1).repository == "acme/two");
@@ -199,6 +200,7 @@ TEST_CASE("one closed repository of an organisation leaves a gap, not a failure"
   bench.server->add(kQueued, run_list("1"));
   bench.server->add(kInProgress, run_list(""));
   bench.server->add(jobs("acme/app", 1), job_list(101));
+  bench.server->add("GET /orgs/acme/actions/runner-groups", answer(std::string(kGroupsPage)));
   const auto listing = look(bench, scope);
   CHECK(ids(listing) == Ids{101});
   REQUIRE(listing->gap);
@@ -281,9 +283,11 @@ TEST_CASE("a gap is reported beside the demand of the rest") {
   const auto discovery = make_poll_discovery(*bench.loop, config, *bench.client);
   std::vector<core::Event> events;
   discovery->start([&](core::Event event) { events.push_back(std::move(event)); });
-  bench.run_until([&] { return events.size() == 2; });
-  CHECK(std::holds_alternative<core::DemandSeen>(events.at(0)));
-  CHECK(std::get<core::DiscoveryFailed>(events.at(1)).error.code == Errc::not_found);
+  bench.run_until([&] { return events.size() == 3; });
+  // "app" comes first by name; "closed" is found out of sight, which leaves the rest as it is.
+  CHECK(std::get<core::DemandSeen>(events.at(0)).is_partial);
+  CHECK_FALSE(std::get<core::DemandSeen>(events.at(1)).is_partial);
+  CHECK(std::get<core::DiscoveryFailed>(events.at(2)).error.code == Errc::not_found);
 }
 
 TEST_CASE("a hint hastens the next poll") {
@@ -302,6 +306,120 @@ TEST_CASE("a hint hastens the next poll") {
   for (int i = 0; i < 100; ++i) discovery->hint("");
   bench.run_until([&] { return seen == 2; });
   CHECK(bench.loop->now() - first >= Duration{900});  // within limits
+}
+
+TEST_CASE("a hint hastens the poll of its repository only") {
+  const Bench bench;
+  core::Config config = config_for(bench);
+  config.github.poll_interval = Duration{3'600'000};
+  config.github.scopes = {organization_scope()};
+  config.github.scopes[0].repositories = {"one", "Two", "three"};
+  for (const std::string name : {"acme/one", "acme/Two", "acme/three"}) {
+    bench.server->always(runs(name, "queued"), run_list(""));
+    bench.server->always(runs(name, "in_progress"), run_list(""));
+  }
+  const auto discovery = make_poll_discovery(*bench.loop, config, *bench.client);
+  std::vector<core::Event> events;
+  discovery->start([&](core::Event event) { events.push_back(std::move(event)); });
+  bench.run_until([&] { return events.size() == 3; });
+  CHECK(std::get<core::DemandSeen>(events.at(1)).is_partial);
+  CHECK_FALSE(std::get<core::DemandSeen>(events.at(2)).is_partial);
+  const std::size_t before = bench.server->log().size();
+  discovery->hint("acme/two");  // GitHub ignores case
+  discovery->hint("acme/four");
+  bench.run_until([&] { return events.size() == 4; });
+  REQUIRE(bench.server->log().size() == before + 1);
+  CHECK(bench.server->log().back() == runs("acme/Two", "queued"));
+}
+
+TEST_CASE("the demand of a scope is that of all its repositories, as old as the oldest of them") {
+  const Bench bench;
+  core::Config config = config_for(bench);
+  config.github.poll_interval = Duration{3'600'000};
+  config.github.scopes = {organization_scope()};
+  config.github.scopes[0].repositories = {"one", "two"};
+  int run = 1;
+  for (const std::string name : {"acme/one", "acme/two"}) {
+    bench.server->always(runs(name, "queued"), run_list(std::to_string(run)));
+    bench.server->always(runs(name, "in_progress"), run_list(""));
+    bench.server->always(jobs(name, run), job_list(100 + run));
+    ++run;
+  }
+  bench.server->always("GET /orgs/acme/actions/runner-groups", answer(std::string(kGroupsPage)));
+  const auto discovery = make_poll_discovery(*bench.loop, config, *bench.client);
+  std::vector<core::Event> events;
+  discovery->start([&](core::Event event) { events.push_back(std::move(event)); });
+  bench.run_until([&] { return events.size() == 2; });
+  const auto& first = std::get<core::DemandSeen>(events.at(0));
+  const auto& both = std::get<core::DemandSeen>(events.at(1));
+  REQUIRE(both.demands.size() == 1);
+  CHECK(both.demands[0].jobs.size() == 2);
+  CHECK(both.as_of == first.as_of);
+  // Renewed with one repository less, its jobs are gone at once, what is known of the other stays.
+  config.github.scopes[0].repositories = {"two"};
+  discovery->renew(config);
+  bench.run_until([&] { return events.size() == 3; });
+  const auto& one = std::get<core::DemandSeen>(events.at(2));
+  REQUIRE(one.demands.size() == 1);
+  CHECK(one.demands[0].jobs.at(0).id == 102);
+}
+
+TEST_CASE("jobs of a public repository are barred by a group that refuses them") {
+  const Bench bench;
+  core::Scope scope = organization_scope();
+  scope.repositories = {"app"};
+  bench.server->always(kQueued, dated(answer(R"({"workflow_runs": [{"id": 1,
+      "repository": {"id": 9, "private": false}, "head_repository": {"id": 9}}]})")));
+  bench.server->always(kInProgress, run_list(""));
+  bench.server->always(jobs("acme/app", 1), job_list(101));
+  bench.server->always("GET /orgs/acme/actions/runner-groups", answer(std::string(kGroupsPage)));
+  const auto listing = look(bench, scope);
+  REQUIRE(ids(listing) == Ids{101});
+  CHECK(listing->jobs[0].is_public);
+  CHECK(listing->jobs[0].bar == core::GroupBar::refuses_public);
+  // Nor does a group of chosen repositories serve others; the answer holds for an hour.
+  scope.runner_group = "Builders";
+  bench.server->add(
+      "GET /orgs/acme/actions/runner-groups?visible_to_repository=app",
+      answer(R"({"runner_groups": [{"id": 1, "name": "Default", "default": true}]})"));
+  for (int i = 0; i < 2; ++i) {
+    const auto hidden = look(bench, scope);
+    REQUIRE(ids(hidden) == Ids{101});
+    CHECK(hidden->jobs[0].bar == core::GroupBar::hides_repository);
+  }
+}
+
+TEST_CASE("where groups cannot be read, it is GitHub that keeps jobs from them") {
+  const Bench bench;
+  core::Scope scope = organization_scope();
+  scope.repositories = {"app"};
+  bench.server->always(kQueued, run_list("1"));
+  bench.server->always(kInProgress, run_list(""));
+  bench.server->always(jobs("acme/app", 1), job_list(101));
+  bench.server->add("GET /orgs/acme/actions/runner-groups", refusal(403));
+  for (int i = 0; i < 2; ++i) {
+    const auto listing = look(bench, scope);
+    REQUIRE(ids(listing) == Ids{101});
+    CHECK(listing->jobs[0].bar == core::GroupBar::none);
+  }
+}
+
+TEST_CASE("an enterprise's repositories are those of its organisations that are selected") {
+  const Bench bench;
+  core::Scope scope;
+  scope.kind = core::ScopeKind::enterprise;
+  scope.owner = "big";
+  scope.organizations = {"acme", "other"};
+  scope.repositories = {"a*", "b"};
+  scope.exclude = {"*-old"};
+  bench.server->add("GET /orgs/acme/repos", answer(std::string(kRepositoriesPage)));
+  bench.server->add("GET /orgs/other/repos",
+                    answer(R"([{"full_name": "other/B"}, {"full_name": "other/c"},
+                               {"full_name": "other/a-old"}, {"full_name": "other/api"}])"));
+  const auto names =
+      bench.wait<Log>([&](auto done) { bench.client->repositories(scope, std::move(done)); });
+  REQUIRE(names);
+  CHECK(*names == Log{"acme/app", "other/B", "other/api"});
 }
 
 TEST_CASE("a hint does not cut a back-off short") {

@@ -138,7 +138,8 @@ TEST_CASE("labels that are not a list of strings are refused, for a job that wou
 TEST_CASE("a member given twice counts as its last value") {
   const auto runs = decode_runs(R"({"workflow_runs": [{"id": 1, "id": 2}]})");
   REQUIRE(runs);
-  CHECK(*runs == std::vector<std::int64_t>{2});
+  REQUIRE(runs->size() == 1);
+  CHECK(runs->front().id == 2);
 }
 
 }  // namespace mvr::github

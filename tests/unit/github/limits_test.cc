@@ -1,4 +1,7 @@
 // Retries and rate limits of the client.
+#include <algorithm>
+#include <chrono>
+
 #include "base/text.h"
 #include "catch.h"
 #include "github/client.h"
@@ -175,6 +178,64 @@ TEST_CASE("a low budget is told to those who poll") {
   CHECK(bench.client->stretch(repository_scope()) == 1);
   REQUIRE(runners(bench));
   CHECK(bench.client->stretch(repository_scope()) == 4);
+}
+
+TEST_CASE("what must go at once goes before looks for jobs") {
+  Tuning tuning = quick();
+  tuning.point_gap = Duration{20};
+  const Bench bench(tuning);
+  const std::string queued = "GET /repos/acme/app/actions/runs?status=queued";
+  const std::string others = "GET /repos/acme/app/actions/runs?status=in_progress";
+  bench.server->always(queued, answer(runs_json("")));
+  bench.server->always(others, answer(runs_json("")));
+  Answer gone;
+  gone.status = 204;
+  bench.server->always(kDelete, gone);
+  int answered = 0;
+  for (int i = 0; i < 3; ++i) {
+    bench.client->queued_jobs(repository_scope(), [&](auto) { ++answered; });
+  }
+  bench.client->delete_runner(repository_scope(), 5, [&](auto) { ++answered; });
+  bench.run_until([&] { return answered == 4; });
+  const Log log = bench.server->log();
+  const auto at = std::find(log.begin(), log.end(), kDelete) - log.begin();
+  CHECK(at <= 1);
+}
+
+TEST_CASE("looks for jobs stop when their share of the limit is used up, other requests go on") {
+  Tuning tuning = quick();
+  tuning.longest_wait = Duration{1'000};
+  Bench bench(tuning);
+  bench.settings.quota_share = 0.5;
+  (void)bench.client->renew(bench.settings, {});
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(
+      std::chrono::system_clock::now().time_since_epoch());
+  Answer none = answer(runs_json(""));
+  none.headers["x-ratelimit-limit"] = "8";
+  none.headers["x-ratelimit-remaining"] = "7";
+  none.headers["x-ratelimit-reset"] = std::to_string(now.count() + 3'500);
+  bench.server->always("GET /repos/acme/app/actions/runs?status=queued", none);
+  bench.server->always("GET /repos/acme/app/actions/runs?status=in_progress", none);
+  bench.server->always(kRunners, answer(std::string(kRunnersPage)));
+  Result<JobListing> listing = fail(Errc::invalid, "none");
+  int looks = 0;
+  for (; looks < 10; ++looks) {
+    listing = bench.wait<JobListing>(
+        [&](auto done) { bench.client->queued_jobs(repository_scope(), std::move(done)); });
+    if (!listing) break;
+  }
+  REQUIRE_FALSE(listing);
+  CHECK(listing.error().code == Errc::rate_limited);
+  CHECK(listing.error().what.find("github.quota_share") != std::string::npos);
+  CHECK(bench.server->log().size() <= 4);
+  CHECK(bench.client->poll_not_before(repository_scope()) > bench.loop->now());
+  CHECK(bench.client->not_before(repository_scope()) == Instant{});
+  CHECK(runners(bench));
+  const auto accounts = bench.client->accounts();
+  REQUIRE(accounts.size() == 1);
+  CHECK(accounts[0].limit == 8);
+  CHECK(accounts[0].allowance == 4);
+  CHECK(accounts[0].charged >= 2);
 }
 
 }  // namespace mvr::github

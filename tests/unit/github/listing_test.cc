@@ -19,22 +19,37 @@ std::vector<std::int64_t> ids(const std::vector<core::JobHint>& jobs) {
   return all;
 }
 
+std::vector<Run> runs(std::initializer_list<std::int64_t> ids) {
+  std::vector<Run> all;
+  for (const std::int64_t id : ids) all.push_back(Run{id, false, false});
+  return all;
+}
+
 WallTime now() { return *parse_iso8601("2026-11-20T10:00:00Z"); }
 
 }  // namespace
 
 TEST_CASE("all runs are opened when they are few") {
-  CHECK(turn_of({1, 2, 3}, 3, 7) == std::vector<std::int64_t>{1, 2, 3});
+  CHECK(turn_of(runs({1, 2, 3}), 3, 7) == runs({1, 2, 3}));
   CHECK(turn_of({}, 3, 7).empty());
 }
 
 TEST_CASE("many runs take turns, the oldest first, and none is left out") {
-  const std::vector<std::int64_t> runs{1, 2, 3, 4, 5};
-  CHECK(turn_of(runs, 2, 0) == std::vector<std::int64_t>{1, 2});
-  CHECK(turn_of(runs, 2, 1) == std::vector<std::int64_t>{3, 4});
-  CHECK(turn_of(runs, 2, 2) == std::vector<std::int64_t>{5});
-  CHECK(turn_of(runs, 2, 3) == std::vector<std::int64_t>{1, 2});
-  CHECK(turn_of(runs, 0, 3).empty());
+  const auto five = runs({1, 2, 3, 4, 5});
+  CHECK(turn_of(five, 2, 0) == runs({1, 2}));
+  CHECK(turn_of(five, 2, 1) == runs({3, 4}));
+  CHECK(turn_of(five, 2, 2) == runs({5}));
+  CHECK(turn_of(five, 2, 3) == runs({1, 2}));
+  CHECK(turn_of(five, 0, 3).empty());
+}
+
+TEST_CASE("runs of every state that is not an end are listed within twelve rounds") {
+  std::map<std::string_view, int> listed;
+  for (std::uint64_t round = 0; round < 12; ++round) {
+    if (const auto state = other_state(round)) ++listed[*state];
+  }
+  CHECK(listed == std::map<std::string_view, int>{
+                      {"in_progress", 4}, {"pending", 1}, {"requested", 1}, {"waiting", 1}});
 }
 
 TEST_CASE("jobs come oldest first, those of one moment by id") {

@@ -111,6 +111,10 @@ std::string jobs_json(std::string_view jobs) {
   return R"({"total_count": 1, "jobs": [)" + std::string(jobs) + "]}";
 }
 
+// Of a private repository, without a fork.
+constexpr const char* kPrivate = R"(, "status": "queued", "repository": {"id": 9, "private": true},
+                                     "head_repository": {"id": 9}})";
+
 std::string runs_json(std::string_view ids) {
   std::string runs;
   std::string id;
@@ -118,7 +122,7 @@ std::string runs_json(std::string_view ids) {
     if (c != ',') {
       id += c;
     } else if (!id.empty()) {
-      runs += (runs.empty() ? "" : ",") + (R"({"id": )" + id + R"(, "status": "queued"})");
+      runs += (runs.empty() ? "" : ",") + (R"({"id": )" + id + kPrivate);
       id.clear();
     }
   }

@@ -11,7 +11,34 @@ using namespace mvr::test;
 TEST_CASE("the ids of runs are read, those of what is nested in them are not") {
   const auto runs = decode_runs(kRunsPage);
   REQUIRE(runs);
-  CHECK(*runs == std::vector<std::int64_t>{9000000002, 9000000001});
+  CHECK(*runs == std::vector<Run>{{9000000002, false, false}, {9000000001, true, true}});
+}
+
+TEST_CASE("a run is taken for public and foreign unless GitHub says otherwise") {
+  const auto origin = [](const std::string& fields) {
+    const auto runs = decode_runs(R"({"workflow_runs": [{"id": 1, )" + fields + "}]}");
+    REQUIRE(runs);
+    return std::pair(runs->at(0).is_public, runs->at(0).is_fork);
+  };
+  CHECK(origin(R"("repository": {"id": 5, "private": true}, "head_repository": {"id": 5})") ==
+        std::pair(false, false));
+  CHECK(origin(R"("repository": {"id": 5, "private": false}, "head_repository": {"id": 6})") ==
+        std::pair(true, true));
+  // The fork is gone.
+  CHECK(origin(R"("repository": {"id": 5}, "head_repository": null)") == std::pair(true, true));
+  CHECK(origin(R"("repository": {"id": 5})").second);
+  // What is nested deeper, or in a list, is somebody else's.
+  CHECK(origin(R"("repository": {"id": 5, "owner": {"private": true}, "x": [{"private": true}]},
+                  "head_repository": {"id": 5, "repository": {"private": true}})") ==
+        std::pair(true, false));
+}
+
+TEST_CASE("an origin that is not what GitHub documents is refused") {
+  for (const char* fields : {R"("repository": {"id": "5"})", R"("repository": {"private": "yes"})",
+                             R"("head_repository": {"id": [5]})"}) {
+    INFO(fields);
+    CHECK_FALSE(decode_runs(std::string(R"({"workflow_runs": [{"id": 1, )") + fields + "}]}"));
+  }
 }
 
 TEST_CASE("an empty page of runs is an empty list") {
@@ -83,6 +110,13 @@ TEST_CASE("archived and disabled repositories are left out") {
   CHECK(*names == std::vector<std::string>{"acme/app"});
 }
 
+TEST_CASE("the repositories of an installation are in an object") {
+  const auto names = decode_installed_repositories(R"({"total_count": 1, "repositories": )" +
+                                                   std::string(kRepositoriesPage) + "}");
+  REQUIRE(names);
+  CHECK(*names == std::vector<std::string>{"acme/app"});
+}
+
 TEST_CASE("a repository name that would lead elsewhere is refused") {
   const auto names = decode_repositories(R"([{"full_name": "acme/../../user"}])");
   REQUIRE_FALSE(names);
@@ -92,7 +126,8 @@ TEST_CASE("a repository name that would lead elsewhere is refused") {
 TEST_CASE("runner groups are read") {
   const auto groups = decode_groups(kGroupsPage);
   REQUIRE(groups);
-  CHECK(*groups == std::vector<RunnerGroup>{{1, "Default"}, {7, "builders"}});
+  CHECK(*groups == std::vector<RunnerGroup>{{1, "Default", true, false, "all"},
+                                            {7, "builders", false, true, "selected"}});
 }
 
 TEST_CASE("a JIT answer gives the runner and its configuration") {
