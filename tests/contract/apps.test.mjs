@@ -140,6 +140,21 @@ test('an installation reaches its repositories, by its permissions, and no other
   assert.deepEqual(await github.violations(), []);
 });
 
+test('an installation lists the repositories it sees', async () => {
+  const app = await withApp({ repositories: ['widgets'] });
+  const { github } = app;
+  await github.control('POST', '/repos', { repo: 'acme/other' });
+  const token = await installationToken(app);
+  const { status, body } = await github.api('GET', '/installation/repositories', { token });
+  assert.equal(status, 200);
+  assert.deepEqual(
+    body.repositories.map((each) => each.full_name),
+    ['acme/widgets'],
+  );
+  assert.equal(await statusOf(github, '/installation/repositories'), 403);
+  assert.deepEqual(await github.violations(), []);
+});
+
 test("GitHub's clock can differ from the host's, in Date and for JWTs", async () => {
   const { github } = await withApp();
   await github.control('POST', '/settings', { clock_skew_s: 900 });

@@ -3,7 +3,7 @@
 # part of it, and prints the path of the result: <cache>/openapi.json beside node_modules.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-key=$(sha256sum <"$here/package-lock.json" | cut -c1-16)
+key=$(cat "$here/package-lock.json" "$here/prepare.sh" | sha256sum | cut -c1-16)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mvrunner/npm
 mkdir -p "$cache"
 exec 9>"$cache/lock"
@@ -13,9 +13,9 @@ if [ ! -d "$cache/$key" ]; then
   trap 'rm -rf "$work"' EXIT
   cp "$here/package.json" "$here/package-lock.json" "$work"
   npm ci --prefix "$work" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-  # Of the package's 390 MB only this file is used.
+  # Of the package's 390 MB only these files are used.
   find "$work/node_modules/@octokit/openapi/generated" -name '*.json' \
-    ! -name api.github.com.json -delete
+    ! -name api.github.com.json ! -name ghec.json -delete
   mv "$work" "$cache/$key"
 fi
 node "$here/subset.mjs" "$cache/$key/node_modules" "$cache/$key/openapi.json"

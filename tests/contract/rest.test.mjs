@@ -269,3 +269,51 @@ test('cancelling a run ends its queued job and is refused once it is over', asyn
   assert.equal((await github.api('POST', `${kRuns}/${run_id}/cancel`)).status, 409);
   assert.deepEqual(await github.violations(), []);
 });
+
+test('a run tells whether its head is in a fork', async () => {
+  const github = await withRepository();
+  for (const fork of [false, true]) await github.addJob({ fork });
+  const { body } = await github.api('GET', `${kRuns}?status=queued`);
+  const [forked, own] = body.workflow_runs;
+  assert.notEqual(forked.head_repository.id, forked.repository.id);
+  assert.equal(own.head_repository.id, own.repository.id);
+  assert.equal(own.repository.private, true);
+  assert.deepEqual(await github.violations(), []);
+});
+
+test('an enterprise runner is for a classic token and serves its organisations', async () => {
+  const github = await withRepository();
+  await github.control('POST', '/enterprises', { slug: 'big-inc', organizations: ['acme'] });
+  const token = 'ghp_enterprise';
+  await github.control('POST', '/tokens', { token, scopes: 'repo, admin:org' });
+  const groups = '/enterprises/big-inc/actions/runner-groups';
+  assert.equal((await github.api('GET', groups, { token })).status, 403);
+  await github.control('POST', '/tokens', { token, scopes: 'repo, manage_runners:enterprise' });
+  const listed = await github.api('GET', groups, { token });
+  assert.equal(listed.body.runner_groups[0].default, true);
+  const jit = await github.api('POST', '/enterprises/big-inc/actions/runners/generate-jitconfig', {
+    token,
+    body: { name: 'mv-a-1', runner_group_id: 1, labels: ['mv-small'] },
+  });
+  assert.equal(jit.status, 201);
+  const { job_id } = await github.addJob();
+  const { body: session } = await github.openSession(jit.body.encoded_jit_config);
+  await github.runner('GET', `/session/${session.session}/job?wait_ms=1000`);
+  assert.equal((await github.job(job_id)).runner_name, 'mv-a-1');
+  assert.deepEqual(await github.violations(), []);
+});
+
+test('a runner version has its dates', async () => {
+  const github = await withRepository();
+  const path = `${kRunners}/deprecations/2.300.0`;
+  const free = await github.api('GET', path);
+  assert.equal(free.body.registration_deprecates_at, null);
+  await github.control('POST', '/deprecations', {
+    version: '2.300.0',
+    registration: '2026-08-01T00:00:00Z',
+    runtime: '2026-09-01T00:00:00Z',
+  });
+  const dated = await github.api('GET', path);
+  assert.equal(dated.body.registration_deprecates_at, '2026-08-01T00:00:00Z');
+  assert.deepEqual(await github.violations(), []);
+});

@@ -8,7 +8,11 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { routes } from '../fakes/github/rest.mjs';
 
-const kDescription = '@octokit/openapi/generated/api.github.com.json';
+// By the prefix of the names taken from it: github.com, and what only Enterprise Cloud has.
+const kDescriptions = {
+  '': '@octokit/openapi/generated/api.github.com.json',
+  'ghec.': '@octokit/openapi/generated/ghec.json',
+};
 const kDropped = new Set(['examples', 'example', 'x-github', 'x-octokit', 'externalDocs']);
 
 function lookUp(document, reference) {
@@ -38,39 +42,47 @@ function tidied(node) {
 const mapValues = (object, change) =>
   Object.fromEntries(Object.entries(object).map(([name, value]) => [name, change(value)]));
 
-// Copies everything `node` refers to into `components`, transitively.
-function collect(document, node, components) {
+// Copies everything `node` refers to into `components`, transitively, under names with `prefix`.
+function collect(document, node, components, prefix) {
   if (node === null || typeof node !== 'object') return;
   if (typeof node.$ref === 'string') {
     const [, , section, name] = node.$ref.split('/');
-    if (components[section]?.[name] === undefined) {
+    const own = prefix + name;
+    if (components[section]?.[own] === undefined) {
       components[section] ??= {};
-      components[section][name] = tidied(lookUp(document, node.$ref));
-      collect(document, components[section][name], components);
+      components[section][own] = tidied(lookUp(document, node.$ref));
+      collect(document, components[section][own], components, prefix);
     }
+    node.$ref = `#/components/${section}/${own}`;
   }
-  for (const value of Object.values(node)) collect(document, value, components);
+  for (const value of Object.values(node)) collect(document, value, components, prefix);
 }
 
-export function cut(document) {
-  const subset = { openapi: document.openapi, info: document.info, paths: {}, components: {} };
+// documents: [prefix, description] in the order in which an operation is looked for.
+export function cut(documents) {
+  const [, { openapi, info }] = documents[0];
+  const subset = { openapi, info, paths: {}, components: {} };
   for (const { path, method } of routes) {
-    const operation = document.paths[path]?.[method];
-    if (!operation) throw new Error(`GitHub's description has no ${method} ${path}`);
-    const copy = tidied(operation);
+    const found = documents.find(([, document]) => document.paths[path]?.[method]);
+    if (!found) throw new Error(`GitHub's description has no ${method} ${path}`);
+    const [prefix, document] = found;
+    const copy = tidied(document.paths[path][method]);
     const body = copy.requestBody?.content?.['application/json']?.schema;
     if (body?.type === 'object') body.additionalProperties = false;
     subset.paths[path] ??= {};
     subset.paths[path][method] = copy;
-    collect(document, copy, subset.components);
+    collect(document, copy, subset.components, prefix);
   }
   return subset;
 }
 
 const [modules, output] = process.argv.slice(2);
 if (output) {
-  const document = JSON.parse(readFileSync(`${modules}/${kDescription}`, 'utf8'));
+  const documents = Object.entries(kDescriptions).map(([prefix, path]) => [
+    prefix,
+    JSON.parse(readFileSync(`${modules}/${path}`, 'utf8')),
+  ]);
   const partial = `${output}.${process.pid}`;
-  writeFileSync(partial, JSON.stringify(cut(document)));
+  writeFileSync(partial, JSON.stringify(cut(documents)));
   renameSync(partial, output);
 }

@@ -108,7 +108,7 @@ function jwtRefusal(error) {
 
 const notFound = () => new Refusal(404, 'Not Found');
 
-const sees = ({ repositories }, name) =>
+export const sees = ({ repositories }, name) =>
   !repositories || repositories.some((each) => each.toLowerCase() === name.toLowerCase());
 
 function installationAnswer(call, accepts) {

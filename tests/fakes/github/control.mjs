@@ -104,6 +104,15 @@ export const controlRoutes = [
     world.addRepository(body);
     return { status: 201, body: {} };
   }),
+  route('POST', /^\/_control\/enterprises$/, ({ world, body }) => {
+    world.addEnterprise(body);
+    return { status: 201, body: {} };
+  }),
+  route('POST', /^\/_control\/deprecations$/, ({ world, body }) => {
+    const { version, ...dates } = body;
+    world.deprecations.set(version, dates);
+    return ok();
+  }),
   route('POST', /^\/_control\/groups$/, ({ world, body }) => {
     const { id } = world.addGroup(body.org, body);
     return { status: 201, body: { id } };

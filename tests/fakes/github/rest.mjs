@@ -1,7 +1,7 @@
 // The REST routes of GitHub we answer, by GitHub's own path templates, and the rules around all
 // of them: authentication, permissions, rate limits, conditional requests.
 import { createHash } from 'node:crypto';
-import { appRoutes } from './apps.mjs';
+import { appRoutes, sees } from './apps.mjs';
 import { groupJson, jitBlob, jobJson, repositoryJson, runJson, runnerJson } from './shapes.mjs';
 import { Refusal } from './world.mjs';
 
@@ -24,6 +24,11 @@ function repositoryOf({ world, params }) {
 }
 
 function scopeOf(call) {
+  if (call.params.enterprise) {
+    const enterprise = call.world.enterprises.get(call.params.enterprise);
+    if (!enterprise) throw notFound();
+    return { owner: enterprise, repository: null };
+  }
   if (!call.params.org) {
     const repository = repositoryOf(call);
     return { owner: repository.owner, repository };
@@ -123,6 +128,30 @@ function listRepositories(call) {
   return { status: 200, headers, body: items };
 }
 
+// What an installation was given to see.
+function listInstalledRepositories(call) {
+  const { installation } = call.token;
+  if (!installation) throw new Refusal(403, 'You must authenticate with an installation token');
+  const all = [...call.world.repositories.values()].filter(
+    (each) => each.owner === installation.owner && sees(installation, each.name),
+  );
+  return listAnswer(call, 'repositories', all, (each) => repositoryJson(call.base, each));
+}
+
+function getDeprecation(call) {
+  scopeOf(call);
+  const { version } = call.params;
+  const dates = call.world.deprecations.get(version) ?? {};
+  return {
+    status: 200,
+    body: {
+      runner_version: version,
+      registration_deprecates_at: dates.registration ?? null,
+      runtime_deprecates_at: dates.runtime ?? null,
+    },
+  };
+}
+
 function listGroups(call) {
   const { owner } = scopeOf(call);
   const visibleTo = call.query.get('visible_to_repository');
@@ -200,6 +229,12 @@ const kOrg = '/orgs/{org}';
 const runnerRoutes = (prefix, permission) => [
   ['get', `${prefix}/actions/runners`, [permission, 'read'], listRunners],
   ['get', `${prefix}/actions/runners/{runner_id}`, [permission, 'read'], getRunner],
+  [
+    'get',
+    `${prefix}/actions/runners/deprecations/{version}`,
+    [permission, 'read'],
+    getDeprecation,
+  ],
   ['delete', `${prefix}/actions/runners/{runner_id}`, [permission, 'write'], deleteRunner],
   ['post', `${prefix}/actions/runners/generate-jitconfig`, [permission, 'write'], generateJit],
   [
@@ -210,6 +245,9 @@ const runnerRoutes = (prefix, permission) => [
   ],
 ];
 const kOrgRunners = 'organization_self_hosted_runners';
+// No permission that fine-grained tokens and Apps can have: only a classic token may.
+const kEnterprise = '/enterprises/{enterprise}';
+const kEnterpriseRunners = 'manage_runners:enterprise';
 export const routes = [
   ['get', '/versions', null, getVersions],
   ['get', `${kRepo}/actions/runs`, ['actions', 'read'], listRuns],
@@ -220,6 +258,9 @@ export const routes = [
   ['get', `${kOrg}/repos`, ['metadata', 'read'], listRepositories],
   ['get', `${kOrg}/actions/runner-groups`, [kOrgRunners, 'read'], listGroups],
   ...runnerRoutes(kOrg, kOrgRunners),
+  ['get', `${kEnterprise}/actions/runner-groups`, [kEnterpriseRunners, 'read'], listGroups],
+  ...runnerRoutes(kEnterprise, kEnterpriseRunners),
+  ['get', '/installation/repositories', ['metadata', 'read'], listInstalledRepositories],
   ...appRoutes.map(([method, path, handler]) => [method, path, 'app', handler]),
 ].map(([method, path, permission, handler]) => ({
   method,
@@ -299,6 +340,11 @@ export const scopeHeaders = (token) =>
 export function checkPermission(token, route, params) {
   const account = params.owner ?? params.org;
   if (token.owner && account?.toLowerCase() !== token.owner.login.toLowerCase()) throw notFound();
+  const isClassic = token.scopes !== null && token.scopes !== undefined;
+  if (params.enterprise && isClassic) {
+    if (token.scopes.split(', ').includes(kEnterpriseRunners)) return;
+    throw new Refusal(403, `Must have ${kEnterpriseRunners}`);
+  }
   const target = params.repo && `${params.owner}/${params.repo}`.toLowerCase();
   const names = token.repositories?.map((name) => name.toLowerCase());
   if (target && names && !names.includes(target)) throw notFound();

@@ -77,6 +77,10 @@ export function repositoryJson(base, repository) {
   };
 }
 
+function headRepository(repository, fork) {
+  return fork ? { ...repository, id: repository.id + 1_000_000, fork: true } : repository;
+}
+
 export function runJson(base, world, run) {
   const repository = repositoryJson(base, run.repository);
   const url = `${repository.url}/actions/runs/${run.id}`;
@@ -117,7 +121,7 @@ export function runJson(base, world, run) {
       committer: person,
     },
     repository,
-    head_repository: repository,
+    head_repository: headRepository(repository, run.fork),
   };
 }
 
@@ -174,7 +178,8 @@ export function runnerJson(world, runner) {
 }
 
 export function groupJson(base, owner, group) {
-  const url = `${base}/orgs/${owner.login}/actions/runner-groups/${group.id}`;
+  const kind = owner.members ? 'enterprises' : 'orgs';
+  const url = `${base}/${kind}/${owner.login}/actions/runner-groups/${group.id}`;
   return {
     id: group.id,
     name: group.name,

@@ -37,6 +37,8 @@ export class World extends EventEmitter {
   reset() {
     for (const session of this.sessions?.values() ?? []) this.endSession(session);
     this.owners = new Map();
+    this.enterprises = new Map();
+    this.deprecations = new Map(); // of runner versions
     this.repositories = new Map();
     this.runs = new Map();
     this.jobs = new Map();
@@ -72,6 +74,14 @@ export class World extends EventEmitter {
       this.owners.set(key, { id: this.next.id++, login, groups: [group] });
     }
     return this.owners.get(key);
+  }
+
+  // Runners and groups of an enterprise serve the repositories of its organisations.
+  addEnterprise({ slug, organizations, allows_public_repositories = false }) {
+    const { id, groups } = this.owner(`enterprise ${slug}`);
+    groups[0].allows_public_repositories = allows_public_repositories;
+    const members = organizations.map((login) => this.owner(login));
+    this.enterprises.set(slug, { id, login: slug, groups, members });
   }
 
   findOwner(login) {
@@ -159,13 +169,15 @@ export class World extends EventEmitter {
     return job;
   }
 
-  addRun(repository, { workflow = 'CI', event = 'push' }) {
+  // fork: the head is in another repository.
+  addRun(repository, { workflow = 'CI', event = 'push', fork = false }) {
     const now = Date.now();
     const run = {
       id: this.next.run++,
       repository,
       workflow,
       event,
+      fork,
       number: [...this.runs.values()].filter((other) => other.repository === repository).length + 1,
       sha: randomBytes(20).toString('hex'),
       created: now,
@@ -309,7 +321,8 @@ export class World extends EventEmitter {
 
   mayTake(runner, job) {
     const { scope, group } = runner;
-    if (scope.owner !== job.repository.owner) return false;
+    const owners = scope.owner.members ?? [scope.owner];
+    if (!owners.includes(job.repository.owner)) return false;
     if (scope.repository && scope.repository !== job.repository) return false;
     const record = scope.owner.groups.find((each) => each.id === group);
     if (!scope.repository && !this.groupSees(record, job.repository)) return false;
