@@ -46,9 +46,8 @@ json jobs_of(const json& status) {
 
 bool waits_for(const json& wait, const json& job) {
   if (wait["scope"] != job["scope"] || wait["profile"] != job["profile"]) return false;
-  // Of jobs without a profile, each kind has a wait of its own.
-  return !wait["profile"].get<std::string>().empty() ||
-         wait.value("labels", json()) == job["labels"];
+  // Of jobs no profile serves, each kind has a wait of its own.
+  return !wait["profile"].get<std::string>().empty() || wait["text"] == job.value("text", "");
 }
 
 bool is_coming(const json& vm, const json& job) {

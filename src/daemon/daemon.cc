@@ -137,7 +137,9 @@ void Daemon::open_web() {
   web_ = std::make_unique<Web>(
       *loop_,
       [this] {
-        return metrics_text({config_, world_, plan_, tally_, loop_->now(), sys::wall_now()});
+        return metrics_text({config_, world_, plan_, tally_, loop_->now(), sys::wall_now(),
+                             github_ ? github_->accounts() : std::vector<github::AccountState>{},
+                             discovery_ ? discovery_->looks() : std::vector<github::Look>{}});
       },
       [this] { return why_not_ready(config_, world_); });
   web_->listen_on(config_.web.listen);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -6,6 +7,8 @@
 #include "daemon/doctor.h"
 #include "github/client.h"
 #include "github/clock.h"
+#include "github/groups.h"
+#include "github/poll.h"
 #include "sys/loop.h"
 
 namespace mvr::daemon {
@@ -13,6 +16,7 @@ namespace {
 
 constexpr Duration kDeadline{15'000};  // of one attempt
 constexpr Duration kLimit{60'000};     // of all that one question takes
+constexpr Duration kLateWarning{300'000};
 constexpr const char* kAbout = "see section github of mvrunner.yaml(5)";
 
 // Waits for one answer. Err timed_out.
@@ -42,6 +46,60 @@ Finding check_scope(sys::Loop& loop, github::Client& client, const core::Scope& 
   return {"github", Verdict::ok, text, ""};
 }
 
+// How late a job may be seen, and whether the group's runners get the jobs at all.
+Finding check_polling(sys::Loop& loop, github::Client& client, const core::GithubSettings& github,
+                      const core::Scope& scope) {
+  const auto names = await<std::vector<std::string>>(
+      loop, [&](auto done) { client.repositories(scope, std::move(done)); });
+  if (!names) return {"polling", Verdict::fail, names.error().what, kAbout};
+  const Duration worst = github::worst_latency(github, names->size(), client.tuning().point_gap,
+                                               client.stretch(scope));
+  const std::string text = scope.id() + ": repositories: " + std::to_string(names->size()) +
+                           ", a job is seen within " + format_duration(github.poll_interval) +
+                           " to " + format_duration(std::chrono::ceil<std::chrono::seconds>(worst));
+  if (names->empty()) {
+    return {"polling", Verdict::warn, text, "check repositories and exclude of the scope"};
+  }
+  if (worst <= kLateWarning) return {"polling", Verdict::ok, text, ""};
+  return {"polling", Verdict::warn, text,
+          "look at fewer repositories, or set discovery: scale-set, or a webhook"};
+}
+
+Finding check_group(sys::Loop& loop, github::Client& client, const core::Config& config,
+                    const core::Scope& scope) {
+  const auto group = await<github::RunnerGroup>(
+      loop, [&](auto done) { client.runner_group(scope, std::move(done)); });
+  if (!group) return {"runner group", Verdict::warn, group.error().what, kAbout};
+  const std::string text = scope.id() + ": \"" + printable(group->name, 100) + "\", " +
+                           (group->allows_public ? "also" : "not") + " for public repositories";
+  const bool serves_public = std::ranges::any_of(
+      config.profiles, [](const core::Profile& each) { return each.public_repositories; });
+  if (serves_public && !group->allows_public) {
+    return {"runner group", Verdict::warn, text,
+            "profiles serve public repositories: let the group be used by them, or name another "
+            "runner_group"};
+  }
+  if (!serves_public && group->allows_public) {
+    return {"runner group", Verdict::warn, text,
+            "anybody may send a pull request to those; no profile serves them: close the group"};
+  }
+  return {"runner group", Verdict::ok, text, ""};
+}
+
+// After all questions, so that GitHub has told its limits.
+Finding check_budget(const github::AccountState& account) {
+  std::string text = account.name + ": ";
+  if (account.limit == 0) {
+    return {"rate limit", Verdict::ok, text + "GitHub tells no hourly limit", ""};
+  }
+  text += std::to_string(account.remaining) + " of " + std::to_string(account.limit) +
+          " requests left in this hour, " + std::to_string(account.allowance) +
+          " an hour for looking for jobs";
+  if (account.remaining * 10 >= account.limit) return {"rate limit", Verdict::ok, text, ""};
+  return {"rate limit", Verdict::warn, text,
+          "others use the same token up: give mvrunner one of its own, or a GitHub App"};
+}
+
 }  // namespace
 
 std::vector<Finding> check_github(const core::Config& config) {
@@ -65,7 +123,14 @@ std::vector<Finding> check_github(const core::Config& config) {
   std::vector<Finding> findings;
   for (const auto& scope : config.github.scopes) {
     findings.push_back(check_scope(**loop, **client, scope));
+    if (findings.back().verdict == Verdict::fail) continue;
+    if (config.github.feed_of(scope) == core::Feed::poll) {
+      findings.push_back(check_polling(**loop, **client, config.github, scope));
+    }
+    if (scope.kind == core::ScopeKind::repository) continue;
+    findings.push_back(check_group(**loop, **client, config, scope));
   }
+  for (const auto& account : (*client)->accounts()) findings.push_back(check_budget(account));
   if (skew) {
     findings.push_back(
         {"clock", Verdict::warn, github::clock_text(*skew), "timedatectl set-ntp true"});

@@ -207,6 +207,51 @@ void write_tally(Writer& out, const core::World& world, const Tally& tally) {
   }
 }
 
+void write_accounts(Writer& out, const std::vector<github::AccountState>& accounts) {
+  out.family("mvrunner_github_requests_total", "counter",
+             "Requests to GitHub's REST API, by what was asked and how it was answered.");
+  for (const auto& account : accounts) {
+    for (const auto& [request, outcome, count] : account.counts) {
+      out.sample({{"account", account.name}, {"request", request}, {"outcome", outcome}},
+                 static_cast<double>(count));
+    }
+  }
+  const auto each = [&](std::string_view name, std::string_view help, auto value) {
+    out.family(name, "gauge", help);
+    for (const auto& account : accounts) {
+      out.sample({{"account", account.name}}, static_cast<double>(value(account)));
+    }
+  };
+  each("mvrunner_github_limit", "Requests an hour GitHub allows; 0: it has told no limit.",
+       [](const auto& account) { return account.limit; });
+  each("mvrunner_github_remaining", "Of these, what is left, by the latest answer.",
+       [](const auto& account) { return account.remaining; });
+  each("mvrunner_github_poll_allowance", "Of these, what looking for jobs may use up in an hour.",
+       [](const auto& account) { return account.allowance; });
+  each("mvrunner_github_poll_charged", "What looking for jobs has used up in this hour.",
+       [](const auto& account) { return account.charged; });
+}
+
+void write_looks(Writer& out, const std::vector<github::Look>& looks, Instant now) {
+  const auto each = [&](std::string_view name, std::string_view help, auto value) {
+    out.family(name, "gauge", help);
+    for (const auto& look : looks) {
+      out.sample({{"scope", look.scope}, {"repository", look.repository}}, value(look));
+    }
+  };
+  each("mvrunner_poll_interval_seconds", "Wanted between two looks at a repository.",
+       [](const auto& look) { return seconds(look.interval); });
+  each("mvrunner_poll_worst_seconds",
+       "How long a job may be queued before it is seen, when nothing fails.",
+       [](const auto& look) { return seconds(look.worst); });
+  out.family("mvrunner_poll_age_seconds", "gauge", "Since the latest look that succeeded.");
+  for (const auto& look : looks) {
+    if (look.latest == Instant{}) continue;
+    out.sample({{"scope", look.scope}, {"repository", look.repository}},
+               seconds(now - look.latest));
+  }
+}
+
 }  // namespace
 
 std::string metrics_text(const MetricsView& view) {
@@ -219,6 +264,8 @@ std::string metrics_text(const MetricsView& view) {
   write_capacity(out, view.world);
   write_health(out, view.config, view.world);
   write_tally(out, view.world, view.tally);
+  write_accounts(out, view.accounts);
+  write_looks(out, view.looks, view.now);
   return out.take();
 }
 

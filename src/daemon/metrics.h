@@ -3,12 +3,15 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/units.h"
 #include "core/config.h"
 #include "core/plan.h"
 #include "core/world.h"
 #include "daemon/tally.h"
+#include "github/client.h"
+#include "github/discovery.h"
 
 namespace mvr::daemon {
 
@@ -20,6 +23,8 @@ struct MetricsView {
   const Tally& tally;
   Instant now{};
   WallTime wall{};
+  std::vector<github::AccountState> accounts = {};
+  std::vector<github::Look> looks = {};
 };
 
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats (text 0.0.4).

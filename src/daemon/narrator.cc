@@ -2,6 +2,7 @@
 
 #include "base/overloaded.h"
 #include "base/text.h"
+#include "core/plan.h"
 #include "daemon/journal.h"
 #include "sys/loop.h"
 
@@ -70,7 +71,9 @@ void Narrator::news(const core::DemandSeen& seen, const core::World& world) {
         {{"job", job.name},
          {"id", std::to_string(job.id)},
          {"repository", job.repository},
-         {"labels", join(job.labels, ",")}});
+         {"labels", join(job.labels, ",")},
+         {"why", core::reason_text(core::why_unserved(config_, config_.scope(seen.scope), job),
+                                   Instant{})}});
   }
   // One scope's listing forgets only what that scope listed before.
   if (former != world.scopes.end()) {

@@ -59,20 +59,26 @@ json about_json(const core::Config& config, const core::World& world, const std:
                 WallTime wall) {
   json jobs = json::array();
   const auto add = [&](const std::string& scope, const std::string& profile,
-                       const core::JobHint& job) {
-    if (jobs.size() >= kMostJobs) return;
-    if (job.name != wanted && std::to_string(job.id) != wanted) return;
+                       const core::JobHint& job) -> json* {
+    if (jobs.size() >= kMostJobs) return nullptr;
+    if (job.name != wanted && std::to_string(job.id) != wanted) return nullptr;
     json row = job_json(job, wall);
     row["scope"] = scope;
     row["profile"] = profile;
     row["labels"] = job.labels;
     jobs.push_back(std::move(row));
+    return &jobs.back();
   };
   for (const auto& [scope, state] : world.scopes) {
     for (const auto& demand : state.demands) {
       for (const auto& job : demand.jobs) add(scope, demand.profile, job);
     }
-    for (const auto& job : state.unmatched) add(scope, "", job);
+    for (const auto& job : state.unmatched) {
+      json* row = add(scope, "", job);
+      if (row == nullptr) continue;
+      const core::Reason why = core::why_unserved(config, config.scope(scope), job);
+      (*row)["text"] = core::reason_text(why, Instant{});  // none of them tells a time
+    }
   }
   return {{"profile", config.profile(wanted) != nullptr}, {"jobs", jobs}};
 }

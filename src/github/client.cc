@@ -283,11 +283,24 @@ void Client::repository_jobs(const core::Scope& scope, const std::string& reposi
                                    });
 }
 
+void Client::runner_group(const core::Scope& scope, Done<RunnerGroup> done) {
+  state_->with_account<RunnerGroup>(
+      scope, std::move(done), [this, scope](Account& account, Done<RunnerGroup> then) {
+        account.groups().find(scope, [this, then = std::move(then)](Result<RunnerGroup> group) {
+          state_->later([then, group = std::move(group)]() mutable { then(std::move(group)); });
+        });
+      });
+}
+
 void Client::queued_jobs(const core::Scope& scope, Done<JobListing> done) {
-  state_->with_account<JobListing>(scope, std::move(done),
-                                   [scope](Account& account, Done<JobListing> then) {
-                                     account.queued_jobs(scope, std::move(then));
-                                   });
+  using Listing = JobListing;
+  state_->with_account<Listing>(
+      scope, std::move(done), [this, scope](Account& account, Done<Listing> then) {
+        account.queued_jobs(scope, [this, then = std::move(then)](Result<Listing> listing) {
+          state_->later(
+              [then, listing = std::move(listing)]() mutable { then(std::move(listing)); });
+        });
+      });
 }
 
 Instant Client::poll_not_before(const core::Scope& scope) const {

@@ -37,6 +37,16 @@ struct JitConfig {
   Secret encoded;
 };
 
+// Whose jobs GitHub gives to runners of a group.
+struct RunnerGroup {
+  std::int64_t id = 0;
+  std::string name;
+  bool is_default = false;
+  bool allows_public = true;  // unless GitHub says that it does not
+  std::string visibility;     // all, private or selected
+  friend bool operator==(const RunnerGroup&, const RunnerGroup&) = default;
+};
+
 // The queued jobs of a repository or of one scope.
 struct JobListing {
   Instant as_of{};                  // when its first request left
@@ -119,6 +129,8 @@ class Client {
                        Done<JobListing> done);
   // The same of all its repositories, one after the other.
   void queued_jobs(const core::Scope& scope, Done<JobListing> done);
+  // The runner group of an organisation's or enterprise's scope.
+  void runner_group(const core::Scope& scope, Done<RunnerGroup> done);
   // GitHub said not before this time (rate limit). Requests wait until then, but fail with
   // rate_limited when that takes longer than Tuning::longest_wait.
   [[nodiscard]] const Tuning& tuning() const;

@@ -24,6 +24,7 @@ struct Look {
   std::string repository;        // "owner/name"
   Instant latest{};              // the latest that succeeded; zero: none
   Duration interval{};           // wanted between two looks
+  Duration worst{};              // see worst_latency() of poll.h
   std::optional<Error> failure;  // why this repository alone is out of sight
 };
 

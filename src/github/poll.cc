@@ -15,10 +15,12 @@ namespace mvr::github {
 namespace {
 
 constexpr Duration kRefreshRepositories{600'000};
+// What a look takes when nothing happens: queued runs each time, other states at 7 of 12.
+constexpr int kTenthsOfRequests = 16;
 constexpr int kQuietParts = 360;  // of a quiet time is how long to wait
 
-// Of a scope one request is under way at a time: the repository that is late by the most of its
-// own interval comes next, so that when all are late, all share the delay.
+// Of a scope one look is under way at a time: the repository that is due for longest comes next, so
+// that when there are more than the pace allows, all of them are late by as much.
 class PollDiscovery final : public Discovery {
  public:
   PollDiscovery(sys::Loop& loop, const core::Config& config, Client& client)
@@ -51,7 +53,8 @@ class PollDiscovery final : public Discovery {
     for (const auto& [id, scope] : scopes_) {
       all.reserve(all.size() + scope.repositories.size());
       for (const auto& [name, each] : scope.repositories) {
-        all.push_back(Look{id, name, each.finished, interval_of(each), each.failure});
+        all.push_back(
+            Look{id, name, each.finished, interval_of(each), worst_of(scope), each.failure});
       }
     }
     return all;
@@ -96,6 +99,16 @@ class PollDiscovery final : public Discovery {
   [[nodiscard]] Duration interval_of(const Repository& each) const {
     return look_interval(config_.github, loop_.now() - each.active);
   }
+  // All repositories of the same credentials share a pace.
+  [[nodiscard]] Duration worst_of(const ScopePoll& poll) const {
+    const core::Credentials& own = config_.github.credentials_of(poll.scope);
+    std::size_t count = 0;
+    for (const auto& [id, other] : scopes_) {
+      if (config_.github.credentials_of(other.scope) == own) count += other.repositories.size();
+    }
+    return worst_latency(config_.github, count, client_.tuning().point_gap,
+                         client_.stretch(poll.scope));
+  }
   [[nodiscard]] Duration shortest() const { return client_.tuning().shortest_pause; }
 
   // When to look: when it is due, or soon after the last look when there is a hint.
@@ -118,26 +131,15 @@ class PollDiscovery final : public Discovery {
     arm(poll);
   }
 
+  // With a hint, or due for longest.
   std::map<std::string, Repository>::iterator next_of(ScopePoll& poll) {
+    const auto rank = [](const Repository& each) { return std::pair(!each.is_hinted, each.due); };
     auto best = poll.repositories.end();
-    double most = -1;
     for (auto each = poll.repositories.begin(); each != poll.repositories.end(); ++each) {
-      const double late = lateness(each->second);
-      if (late <= most) continue;
-      most = late;
-      best = each;
+      if (loop_.now() < ready_at(each->second)) continue;
+      if (best == poll.repositories.end() || rank(each->second) < rank(best->second)) best = each;
     }
     return best;
-  }
-
-  // In intervals since the last look; negative: not now.
-  [[nodiscard]] double lateness(const Repository& each) const {
-    constexpr double kHinted = 1e6;
-    const Instant now = loop_.now();
-    if (now < ready_at(each)) return -1;
-    const auto interval = static_cast<double>(std::max(interval_of(each), shortest()).count());
-    return static_cast<double>((now - each.started).count()) / interval +
-           (each.is_hinted ? kHinted : 0);
   }
 
   // The scope, unless it or all of this is gone.
@@ -272,6 +274,13 @@ class PollDiscovery final : public Discovery {
 Duration look_interval(const core::GithubSettings& settings, Duration quiet) {
   return std::clamp(quiet / kQuietParts, settings.poll_interval,
                     std::max(settings.idle_interval, settings.poll_interval));
+}
+
+Duration worst_latency(const core::GithubSettings& settings, std::size_t repositories, Duration gap,
+                       unsigned stretch) {
+  const Duration longest = std::max(settings.idle_interval, settings.poll_interval);
+  const auto looks = static_cast<Duration::rep>(repositories);
+  return longest * static_cast<int>(stretch) * 11 / 10 + gap * looks * kTenthsOfRequests / 10;
 }
 
 Duration poll_pause(const Pause& pause, std::string_view key, std::uint64_t round) {

@@ -16,6 +16,11 @@ namespace mvr::github {
 // an hour, then less and less often, down to idle_interval.
 Duration look_interval(const core::GithubSettings& settings, Duration quiet);
 
+// How long a job may be queued in one of so many repositories before it is seen, when nothing
+// fails: the longest pause, and a look at each of the others. `gap`: between requests.
+Duration worst_latency(const core::GithubSettings& settings, std::size_t repositories, Duration gap,
+                       unsigned stretch);
+
 // The pause between the starts of two looks: `interval` times `stretch`, up to 10 % longer by a
 // hash, so that repositories and hosts do not fall into step; at least `shortest`.
 struct Pause {

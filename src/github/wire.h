@@ -38,14 +38,6 @@ Result<std::vector<std::string>> decode_repositories(std::string_view body);
 // The same of what an App's installation sees, which is an object around the list.
 Result<std::vector<std::string>> decode_installed_repositories(std::string_view body);
 
-struct RunnerGroup {
-  std::int64_t id = 0;
-  std::string name;
-  bool is_default = false;
-  bool allows_public = true;  // unless GitHub says that it does not
-  std::string visibility;     // all, private or selected
-  friend bool operator==(const RunnerGroup&, const RunnerGroup&) = default;
-};
 Result<std::vector<RunnerGroup>> decode_groups(std::string_view body);
 
 struct JitRequest {

@@ -2,7 +2,6 @@
 
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,7 +30,6 @@ struct Loop::State {
   };
 
   Fd epoll;
-  Fd timer;
   Fd signals;
   Watch signal_watch;
   std::uint64_t next_id = 1;
@@ -45,7 +43,7 @@ struct Loop::State {
   std::vector<std::unique_ptr<Timed>> parked_timers;
   unsigned depth = 0;
 
-  void arm();
+  [[nodiscard]] int timeout(std::optional<Duration> limit) const;
   void end_watch(std::uint64_t id);
   void end_timer(std::uint64_t id);
   void dispatch(std::uint64_t id, std::uint32_t events);
@@ -54,8 +52,6 @@ struct Loop::State {
 };
 
 namespace {
-
-constexpr std::uint64_t kTimerId = 0;  // in epoll's data; watches count from 1
 
 timespec clock_value(clockid_t clock) {
   timespec value{};
@@ -73,11 +69,6 @@ Result<void> control(int epoll, int operation, int fd, std::uint32_t events, std
   event.data.u64 = id;
   if (::epoll_ctl(epoll, operation, fd, &event) == 0) return {};
   return fail_errno(errno, "watch descriptor " + std::to_string(fd));
-}
-
-int timeout_of(std::optional<Duration> limit) {
-  if (!limit) return -1;
-  return static_cast<int>(std::clamp<std::int64_t>(limit->count(), 0, INT_MAX));
 }
 
 }  // namespace
@@ -134,11 +125,9 @@ void Loop::State::end_watch(std::uint64_t id) {
 void Loop::State::end_timer(std::uint64_t id) {
   const auto found = timers.find(id);
   if (found == timers.end()) return;  // it fired
-  const bool was_first = order.begin()->second == found->second.get();
   order.erase({found->second->when, id});
   parked_timers.push_back(std::move(found->second));
   timers.erase(found);
-  if (was_first) arm();
   if (depth == 0) leave();
 }
 
@@ -151,16 +140,14 @@ void Loop::State::leave() {
   }
 }
 
-void Loop::State::arm() {
-  itimerspec spec{};
+// Milliseconds for epoll_wait(): until the first timer, at most `limit`; -1 = for ever.
+int Loop::State::timeout(std::optional<Duration> limit) const {
   if (!order.empty()) {
-    // Zero would disarm; any time in the past fires at once.
-    const std::int64_t when =
-        std::max<std::int64_t>(order.begin()->first.first.time_since_epoch().count(), 1);
-    spec.it_value.tv_sec = when / 1000;
-    spec.it_value.tv_nsec = (when % 1000) * 1'000'000;
+    const Duration first = order.begin()->first.first - monotonic_now();
+    limit = limit ? std::min(*limit, first) : first;
   }
-  MVR_ASSERT(::timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &spec, nullptr) == 0);
+  if (!limit) return -1;
+  return static_cast<int>(std::clamp<std::int64_t>(limit->count(), 0, INT_MAX));
 }
 
 void Loop::State::dispatch(std::uint64_t id, std::uint32_t events) {
@@ -184,7 +171,6 @@ void Loop::State::run_timers(Instant now) {
     order.erase({timed->when, id});
     timed->handler();
   }
-  if (!due.empty()) arm();
 }
 
 Loop::Loop() : state_(std::make_unique<State>()) {}
@@ -202,9 +188,6 @@ Result<std::unique_ptr<Loop>> Loop::create() {
   State& state = *loop->state_;
   state.epoll = Fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!state.epoll) return fail_errno(errno, "epoll_create1");
-  state.timer = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!state.timer) return fail_errno(errno, "timerfd_create");
-  TRY(control(state.epoll.get(), EPOLL_CTL_ADD, state.timer.get(), EPOLLIN, kTimerId));
   return loop;
 }
 
@@ -221,7 +204,6 @@ Timer Loop::call_at(Instant when, std::function<void()> handler) {
   auto timed = std::make_unique<State::Timed>(State::Timed{when, std::move(handler)});
   state_->order[{when, id}] = timed.get();
   state_->timers[id] = std::move(timed);
-  if (state_->order.begin()->first.second == id) state_->arm();
   return Timer(this, id);
 }
 
@@ -251,18 +233,13 @@ Result<void> Loop::on_signals(const std::vector<int>& signals, std::function<voi
 Result<void> Loop::run_once(std::optional<Duration> limit) {
   std::array<epoll_event, 64> events{};
   const int count = ::epoll_wait(state_->epoll.get(), events.data(),
-                                 static_cast<int>(events.size()), timeout_of(limit));
+                                 static_cast<int>(events.size()), state_->timeout(limit));
   if (count < 0 && errno == EINTR) return {};
   if (count < 0) return fail_errno(errno, "epoll_wait");
   ++state_->depth;
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events.at(static_cast<std::size_t>(i));
-    if (event.data.u64 != kTimerId) {
-      state_->dispatch(event.data.u64, event.events);
-      continue;
-    }
-    std::uint64_t expirations = 0;
-    (void)!::read(state_->timer.get(), &expirations, sizeof expirations);  // only to clear it
+    state_->dispatch(event.data.u64, event.events);
   }
   state_->run_timers(monotonic_now());
   if (--state_->depth == 0) state_->leave();

@@ -339,7 +339,7 @@ export const scopeHeaders = (token) =>
 
 export function checkPermission(token, route, params) {
   const account = params.owner ?? params.org;
-  if (token.owner && account?.toLowerCase() !== token.owner.login.toLowerCase()) throw notFound();
+  if (token.owner && account && account.toLowerCase() !== token.owner.login.toLowerCase()) throw notFound();
   const isClassic = token.scopes !== null && token.scopes !== undefined;
   if (params.enterprise && isClassic) {
     if (token.scopes.split(', ').includes(kEnterpriseRunners)) return;

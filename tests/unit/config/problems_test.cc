@@ -309,13 +309,13 @@ TEST_CASE("scopes say what they are") {
        {"c.yaml:4:44: github.scopes[0].organization: repository is given too; keep one of the "
         "two"}},
       {scopes("[{enterprise: e, app: {id: I, key_file: /k}}]"),
-       {"c.yaml:4:25: github.scopes[0].enterprise: GitHub lets no App manage runners of an "
+       {"c.yaml:4:12: github.scopes[0].organizations: is missing: name the organizations whose "
+        "repositories are to be looked at",
+        "c.yaml:4:25: github.scopes[0].enterprise: GitHub lets no App manage runners of an "
         "enterprise: give this scope a classic token with the scopes manage_runners:enterprise and "
-        "repo",
-        "c.yaml:4:12: github.scopes[0].organizations: is missing: name the organizations whose "
-        "repositories are to be looked at"}},
+        "repo"}},
       {scopes("[{organization: a, organizations: [b]}]"),
-       {"c.yaml:4:46: github.scopes[0].organizations: is for an enterprise"}},
+       {"c.yaml:4:45: github.scopes[0].organizations: is for an enterprise"}},
       {scopes("[{repository: a/b, discovery: push}]"),
        {"c.yaml:4:41: github.scopes[0].discovery: \"push\" is not one of poll, scale-set"}},
       {scopes("[{repository: a/b, repositories: [c], runner_group: g}]"),

@@ -26,6 +26,53 @@ TEST_CASE("no labels and unknown labels match no profile") {
   CHECK(match_profile(config(), {"small", "gpu"}) == std::nullopt);
 }
 
+TEST_CASE("a job's origin decides, too, which profile serves it, and why none does") {
+  Config conf = config();
+  JobHint job;
+  job.labels = {"linux"};
+  CHECK(match_job(conf, job) == "small");
+  job.is_public = true;
+  CHECK(match_job(conf, job) == std::nullopt);
+  CHECK(why_unserved(conf, nullptr, job) == Reason{PublicRepository{"small"}});
+  conf.profiles[0].public_repositories = true;
+  CHECK(match_job(conf, job) == "small");
+  job.is_fork = true;
+  CHECK(match_job(conf, job) == std::nullopt);
+  CHECK(why_unserved(conf, nullptr, job) == Reason{ForkPullRequest{"small"}});
+  conf.profiles[0].fork_pull_requests = true;
+  CHECK(match_job(conf, job) == "small");
+  job.bar = GroupBar::refuses_public;
+  Scope scope;
+  scope.runner_group = "Big";
+  CHECK(match_job(conf, job) == std::nullopt);
+  CHECK(why_unserved(conf, &scope, job) == Reason{GroupBarred{"Big", GroupBar::refuses_public}});
+  job.labels = {"gpu"};
+  CHECK(why_unserved(conf, &scope, job) == Reason{NoProfile{{"gpu"}}});
+}
+
+TEST_CASE("an organisation's repositories are selected by name and pattern, without case") {
+  Scope scope;
+  scope.kind = ScopeKind::organization;
+  CHECK(is_selected(scope, "anything"));
+  CHECK_FALSE(are_named(scope));
+  scope.exclude = {"*-old", "secret"};
+  CHECK(is_selected(scope, "app"));
+  CHECK_FALSE(is_selected(scope, "App-OLD"));
+  CHECK_FALSE(is_selected(scope, "secret"));
+  scope.repositories = {"app", "lib-*-c*"};
+  CHECK_FALSE(are_named(scope));
+  for (const char* name : {"App", "lib-x-c", "lib--cpp", "lib-a-b-cc"}) {
+    INFO(name);
+    CHECK(is_selected(scope, name));
+  }
+  for (const char* name : {"apps", "ap", "lib-c", "xlib-a-c", "lib-a-d", "lib-a-c-old"}) {
+    INFO(name);
+    CHECK_FALSE(is_selected(scope, name));
+  }
+  scope.repositories = {"app"};
+  CHECK(are_named(scope));
+}
+
 TEST_CASE("every reason has a token and a sentence with its numbers") {
   const Instant later = kNow + seconds{90};
   const std::vector<std::pair<Reason, std::string>> table{
@@ -49,7 +96,13 @@ TEST_CASE("every reason has a token and a sentence with its numbers") {
        "reserved: would delay a job of profile large that waits for room and is to start in 1m30s"},
       {RepositoryMax{"octo/app", 3}, "repository_max: octo/app is at its limit of 3 VMs"},
       {Pressure{"memory is short"}, "pressure: the host is under pressure: memory is short"},
-      {Trial{2, "panicked"}, "trial: one VM is being tried after 2 failed boots (panicked)"}};
+      {Trial{2, "panicked"}, "trial: one VM is being tried after 2 failed boots (panicked)"},
+      {PublicRepository{"small"},
+       "public_repository: the repository is public, and profile small serves no public ones"},
+      {ForkPullRequest{"small"},
+       "fork_pull_request: it runs code of a fork's pull request, and profile small serves none"},
+      {GroupBarred{"Big", GroupBar::hides_repository},
+       "runner_group: the runner group \"Big\" is not open to the repository"}};
   CHECK(table.size() == std::variant_size_v<Reason>);
   for (const auto& [reason, text] : table) {
     CHECK(std::string(reason_name(reason)) + ": " + reason_text(reason, kNow) == text);

@@ -153,6 +153,34 @@ TEST_CASE("a time beyond the last bound is in the bucket without end only") {
   CHECK(histogram.below(last) == 1);
 }
 
+TEST_CASE("accounts show what is asked and what is left, repositories how they are looked at") {
+  const core::Config config = sample_config();
+  const core::World world;
+  const core::Plan plan;
+  const Tally tally;
+  github::AccountState account;
+  account.name = "token /t";
+  account.limit = 5000;
+  account.remaining = 4900;
+  account.allowance = 2000;
+  account.charged = 7;
+  account.counts = {{"list_runs", "unchanged", 12}};
+  const github::Look look{"acme",           "acme/app",       kNow - Duration{3'000},
+                          Duration{10'000}, Duration{66'000}, {}};
+  const std::string text =
+      metrics_text({config, world, plan, tally, kNow, kWall, {account}, {look}});
+  CHECK(value_of(text, R"(mvrunner_github_requests_total{account="token /t",request="list_runs",)"
+                       R"(outcome="unchanged"})") == "12");
+  CHECK(value_of(text, R"(mvrunner_github_limit{account="token /t"})") == "5000");
+  CHECK(value_of(text, R"(mvrunner_github_remaining{account="token /t"})") == "4900");
+  CHECK(value_of(text, R"(mvrunner_github_poll_allowance{account="token /t"})") == "2000");
+  CHECK(value_of(text, R"(mvrunner_github_poll_charged{account="token /t"})") == "7");
+  const std::string of = R"({scope="acme",repository="acme/app"})";
+  CHECK(value_of(text, "mvrunner_poll_interval_seconds" + of) == "10");
+  CHECK(value_of(text, "mvrunner_poll_worst_seconds" + of) == "66");
+  CHECK(value_of(text, "mvrunner_poll_age_seconds" + of) == "3");
+}
+
 TEST_CASE("label values keep their place whatever they hold") {
   core::Plan plan;
   plan.waits.push_back(wait_for(core::Draining{}, 1, Duration(0)));

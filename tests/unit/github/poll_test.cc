@@ -55,6 +55,15 @@ TEST_CASE("a repository is looked at less often the longer nothing happens there
   CHECK(look_interval(settings, hours(600)) == Duration{10'000});
 }
 
+TEST_CASE("a job is seen within the longest pause and a look at all others") {
+  core::GithubSettings settings;
+  settings.poll_interval = Duration{10'000};
+  settings.idle_interval = Duration{60'000};
+  CHECK(worst_latency(settings, 1, Duration{150}, 1) == Duration{66'240});
+  CHECK(worst_latency(settings, 500, Duration{150}, 1) == Duration{66'000 + 120'000});
+  CHECK(worst_latency(settings, 0, Duration{150}, 4) == Duration{264'000});
+}
+
 TEST_CASE("polling takes its share of an hour's limit, half of it at once") {
   const Instant start{Duration{10'000'000}};
   const Duration hour{3'600'000};
