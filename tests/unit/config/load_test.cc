@@ -33,6 +33,7 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
   CHECK(config.runner.empty());
   core::GithubSettings github;
   github.poll_interval = seconds(10);
+  github.idle_interval = seconds(60);
   CHECK(config.github == github);
   CHECK(config.host == core::HostSettings{.id = "build7",
                                           .memory = {},
