@@ -6,9 +6,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <string_view>
+#include <utility>
 
 #include <microhttpd.h>
 #include <netdb.h>
@@ -78,7 +81,21 @@ Result<Fd> listen_tcp(const std::string& text) {
   return fd;
 }
 
-Response make_response(const HttpAnswer& answer) {
+constexpr const char* kPlain = "text/plain; charset=utf-8";
+
+// A request while it comes in.
+struct Incoming {
+  std::string body;
+  bool is_too_long = false;
+};
+
+MHD_Result keep_header(void* headers, MHD_ValueKind /*kind*/, const char* name, const char* value) {
+  static_cast<std::map<std::string, std::string>*>(headers)->emplace(ascii_lower(name),
+                                                                     value == nullptr ? "" : value);
+  return MHD_YES;
+}
+
+Response make_response(const HttpAnswer& answer, const char* allowed) {
   // MHD copies the bytes; its interface wants them mutable all the same.
   Response response(MHD_create_response_from_buffer(
       answer.body.size(), const_cast<char*>(answer.body.data()),  // NOLINT(*-const-cast)
@@ -90,7 +107,8 @@ Response make_response(const HttpAnswer& answer) {
   add("Content-Type", answer.type.c_str());
   add("Cache-Control", "no-store");
   add("X-Content-Type-Options", "nosniff");
-  if (answer.status == MHD_HTTP_METHOD_NOT_ALLOWED) add("Allow", "GET, HEAD");
+  add("Connection", "close");
+  if (answer.status == MHD_HTTP_METHOD_NOT_ALLOWED) add("Allow", allowed);
   return response;
 }
 
@@ -99,51 +117,116 @@ Response make_response(const HttpAnswer& answer) {
 struct HttpServer::State {
   Loop& loop;
   Handler handler;
+  HttpServerOptions options;
   Address bound;
+  std::map<MHD_Connection*, Instant> connections;  // and when each is over
   // In this order: the watch goes before the daemon whose descriptor it has.
   std::unique_ptr<MHD_Daemon, DaemonEnd> daemon;
   Watch watch;
   Timer timer;
 
+  State(Loop& the_loop, Handler the_handler, HttpServerOptions the_options)
+      : loop(the_loop), handler(std::move(the_handler)), options(the_options) {}
+
   void run() {
     (void)MHD_run(daemon.get());
+    end_late_ones();
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
     timer = {};
-    if (MHD_get_timeout(daemon.get(), &wait_ms) != MHD_YES) return;
-    timer =
-        loop.call_at(loop.now() + Duration(static_cast<std::int64_t>(wait_ms)), [this] { run(); });
+    const bool waits = MHD_get_timeout(daemon.get(), &wait_ms) == MHD_YES;
+    if (!waits && connections.empty()) return;
+    Instant next =
+        waits ? loop.now() + Duration(static_cast<std::int64_t>(wait_ms)) : Instant::max();
+    for (const auto& [connection, end] : connections) next = std::min(next, end);
+    timer = loop.call_at(next, [this] { run(); });
   }
 
-  HttpAnswer answer(MHD_Connection* connection, std::string_view url, std::string_view method) {
-    if (method != MHD_HTTP_METHOD_GET && method != MHD_HTTP_METHOD_HEAD) {
-      return HttpAnswer{MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain; charset=utf-8",
-                        "only GET and HEAD\n"};
+  // libmicrohttpd ends those that fall silent, not those that send a byte now and then.
+  void end_late_ones() {
+    const Instant now = loop.now();
+    for (auto& [connection, end] : connections) {
+      if (now < end) continue;
+      end = now + options.longest_request;
+      const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+      if (info != nullptr) (void)::shutdown(info->connect_fd, SHUT_RDWR);
     }
-    const char* host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
-    return handler(HttpAsked{std::string(url), host == nullptr ? "" : host});
   }
 
-  // Called once with the headers and again when the body, if any, is there; it is not read.
+  [[nodiscard]] bool serves(std::string_view method) const {
+    if (options.longest_body > 0) return method == MHD_HTTP_METHOD_POST;
+    return method == MHD_HTTP_METHOD_GET || method == MHD_HTTP_METHOD_HEAD;
+  }
+  [[nodiscard]] const char* served() const {
+    return options.longest_body > 0 ? "POST" : "GET, HEAD";
+  }
+
+  // What is too long is read to its end all the same: who is still sending hears no answer.
+  MHD_Result take(Incoming& incoming, std::string_view data) const {
+    if (options.longest_body == 0) return MHD_NO;  // nobody asked for it: the connection is closed
+    if (data.size() > options.longest_body - incoming.body.size()) {
+      incoming.is_too_long = true;
+      incoming.body = {};
+    }
+    if (!incoming.is_too_long) incoming.body.append(data);
+    return MHD_YES;
+  }
+
+  HttpAnswer answer(MHD_Connection* connection, std::string_view url, std::string_view method,
+                    Incoming& incoming) {
+    if (!serves(method)) {
+      return {MHD_HTTP_METHOD_NOT_ALLOWED, kPlain, std::string("only ") + served() + "\n"};
+    }
+    if (incoming.is_too_long) {
+      return {MHD_HTTP_CONTENT_TOO_LARGE, kPlain,
+              "more than " + format_bytes(Bytes{options.longest_body}) + "\n"};
+    }
+    HttpAsked asked{std::string(url), {}, {}, std::move(incoming.body)};
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, &keep_header, &asked.headers);
+    if (const auto host = asked.headers.find("host"); host != asked.headers.end()) {
+      asked.host = host->second;
+    }
+    return handler(asked);
+  }
+
+  // Called once with the headers, for each part of the body, and again at its end.
   // NOLINTNEXTLINE(readability-function-size): libmicrohttpd's interface
   static MHD_Result on_request(void* self, MHD_Connection* connection, const char* url,
-                               const char* method, const char* /*version*/, const char* /*data*/,
-                               std::size_t* data_size, void** seen) {
-    if (*seen == nullptr) {
-      *seen = self;
+                               const char* method, const char* /*version*/, const char* data,
+                               std::size_t* data_size, void** incoming) {
+    auto& state = *static_cast<State*>(self);
+    if (*incoming == nullptr) {
+      *incoming = std::make_unique<Incoming>().release();  // on_end() has it back
       return MHD_YES;
     }
-    if (*data_size != 0) return MHD_NO;  // a body nobody asked for: the connection is closed
-    const HttpAnswer answer = static_cast<State*>(self)->answer(connection, url, method);
-    const Response response = make_response(answer);
+    auto& request = *static_cast<Incoming*>(*incoming);
+    if (*data_size != 0) {
+      return state.take(request, {data, std::exchange(*data_size, 0)});
+    }
+    const HttpAnswer answer = state.answer(connection, url, method, request);
+    const Response response = make_response(answer, state.served());
     if (!response) return MHD_NO;
     return MHD_queue_response(connection, answer.status, response.get());
+  }
+  static void on_end(void* /*self*/, MHD_Connection* /*connection*/, void** incoming,
+                     MHD_RequestTerminationCode /*how*/) {
+    const std::unique_ptr<Incoming> ended(
+        static_cast<Incoming*>(std::exchange(*incoming, nullptr)));
+  }
+  static void on_connection(void* self, MHD_Connection* connection, void** /*context*/,
+                            MHD_ConnectionNotificationCode what) {
+    auto& state = *static_cast<State*>(self);
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+      state.connections[connection] = state.loop.now() + state.options.longest_request;
+    } else {
+      state.connections.erase(connection);
+    }
   }
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::listen(Loop& loop, const std::string& address,
-                                                       Handler handler) {
+                                                       Handler handler, HttpServerOptions options) {
   TRY_ASSIGN(Fd socket, listen_tcp(address));
-  auto state = std::unique_ptr<State>(new State{loop, std::move(handler), {}, nullptr, {}, {}});
+  auto state = std::make_unique<State>(loop, std::move(handler), options);
   state->bound.length = sizeof state->bound.value;
   if (::getsockname(socket.get(), as_sockaddr(state->bound), &state->bound.length) != 0) {
     return fail_errno(errno, "listen on " + address);
@@ -151,7 +234,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(Loop& loop, const std::st
   state->daemon.reset(MHD_start_daemon(
       MHD_USE_EPOLL, 0, nullptr, nullptr, &State::on_request, state.get(), MHD_OPTION_LISTEN_SOCKET,
       socket.get(), MHD_OPTION_CONNECTION_LIMIT, kMostConnections, MHD_OPTION_CONNECTION_TIMEOUT,
-      kIdleSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory, MHD_OPTION_END));
+      kIdleSeconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory,
+      MHD_OPTION_NOTIFY_COMPLETED, &State::on_end, nullptr, MHD_OPTION_NOTIFY_CONNECTION,
+      &State::on_connection, state.get(), MHD_OPTION_END));
   if (!state->daemon) return fail(Errc::io, "listen on " + address + ": libmicrohttpd refused");
   (void)socket.release();  // the daemon closes it
   const MHD_DaemonInfo* info = MHD_get_daemon_info(state->daemon.get(), MHD_DAEMON_INFO_EPOLL_FD);
