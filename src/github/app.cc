@@ -155,6 +155,25 @@ void App::create_token(std::int64_t installation, std::function<void(Result<Gran
                    });
 }
 
+void App::list_deliveries(std::string etag, Transport::Done done) {
+  ApiRequest request;
+  request.url = app_deliveries_url(base_);
+  request.etag = std::move(etag);
+  ask(std::move(request), std::move(done));
+}
+
+void App::show_delivery(std::int64_t id, Transport::Done done) {
+  ApiRequest request;
+  request.url = app_delivery_url(base_, id);
+  ask(std::move(request), std::move(done));
+}
+
+void App::ask(ApiRequest request, Transport::Done done) {
+  request.about = CallInfo{Endpoint::find_installation, core::ScopeKind::repository,
+                           request_label("GET", request.url)};
+  transport_->send(std::move(request), std::move(done));
+}
+
 const Secret* InstallationToken::token(Instant now) const {
   return current_ && now < current_->refresh_at ? &current_->token : nullptr;
 }

@@ -60,6 +60,10 @@ class App {
   [[nodiscard]] std::optional<std::int64_t> known(const core::Scope& scope) const;
   // A new token of the installation. Calls back once, from the loop.
   void create_token(std::int64_t installation, std::function<void(Result<GrantedToken>)> done);
+  // What its webhook sent lately, newest first, conditionally; and one of these in full. The
+  // answers are those of GitHub, for github/deliveries.h. Calls back once, from the loop.
+  void list_deliveries(std::string etag, Transport::Done done);
+  void show_delivery(std::int64_t id, Transport::Done done);
   [[nodiscard]] const Identity& identity() const { return identity_; }
   [[nodiscard]] Instant not_before() const { return transport_->not_before(); }
 
@@ -69,6 +73,7 @@ class App {
   App(std::string base, Identity identity);
   void found(const std::string& scope, Result<ApiReply> reply);
   void forget(std::int64_t installation);
+  void ask(ApiRequest request, Transport::Done done);
 
   std::string base_;
   Identity identity_;

@@ -325,6 +325,11 @@ std::vector<AccountState> Client::accounts() const {
 
 const Tuning& Client::tuning() const { return state_->tuning; }
 
+Result<App*> Client::app(const core::Credentials& from) {
+  if (!from.app || state_->keyring.count(from) == 0) return nullptr;
+  return state_->app_of(from);
+}
+
 Instant Client::not_before(const core::Scope& scope) const {
   Instant when{};
   if (const App* app = state_->known_app(scope)) when = app->not_before();

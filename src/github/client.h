@@ -72,6 +72,7 @@ struct AccountState {
   };
   std::vector<Count> counts;
 };
+class App;
 
 // How patient the client is. The defaults follow GitHub's advice; tests shorten them.
 struct Tuning {
@@ -131,14 +132,18 @@ class Client {
   void queued_jobs(const core::Scope& scope, Done<JobListing> done);
   // The runner group of an organisation's or enterprise's scope.
   void runner_group(const core::Scope& scope, Done<RunnerGroup> done);
-  // GitHub said not before this time (rate limit). Requests wait until then, but fail with
-  // rate_limited when that takes longer than Tuning::longest_wait.
+  // The App these credentials are of, for what it asks as itself; lives as long as the client.
+  // Null: they are not of an App, or not among those the client has. Err: the host has no room for
+  // it.
+  Result<App*> app(const core::Credentials& from);
   [[nodiscard]] const Tuning& tuning() const;
   // The accounts in use so far.
   [[nodiscard]] std::vector<AccountState> accounts() const;
+  // GitHub said not before this time (rate limit). Requests wait until then, but fail with
+  // rate_limited when that takes longer than Tuning::longest_wait.
+  [[nodiscard]] Instant not_before(const core::Scope& scope) const;
   // The same for looking for jobs, which has only a share of the limit.
   [[nodiscard]] Instant poll_not_before(const core::Scope& scope) const;
-  [[nodiscard]] Instant not_before(const core::Scope& scope) const;
   // The factor to stretch polling by: more than 1 when the hour's budget of requests runs low.
   [[nodiscard]] unsigned stretch(const core::Scope& scope) const;
 

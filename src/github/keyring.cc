@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "github/token.h"
+#include "github/webhook.h"
 #include "sys/files.h"
 
 namespace mvr::github {
@@ -106,6 +107,15 @@ Result<Keyring> load_keyring(const core::GithubSettings& settings) {
     keyring.emplace(from, std::move(proof));
   }
   return keyring;
+}
+
+Result<Secret> load_webhook_secret(const core::WebhookSettings& settings) {
+  if (settings.listen.empty()) return Secret();
+  const bool is_file = !settings.secret_file.empty();
+  TRY_ASSIGN(const Secret text, is_file ? read_private(settings.secret_file)
+                                        : read_credential(settings.secret_credential));
+  return context(parse_webhook_secret(text.expose()),
+                 is_file ? settings.secret_file : credential_text(settings.secret_credential));
 }
 
 std::string place_of(const core::Credentials& credentials) {

@@ -25,6 +25,9 @@ using Keyring = std::map<core::Credentials, Proof>;
 // $CREDENTIALS_DIRECTORY are systemd's, which sees to their modes.
 Result<Keyring> load_keyring(const core::GithubSettings& settings);
 
+// The webhook's secret, read and checked like the others; empty when nothing listens.
+Result<Secret> load_webhook_secret(const core::WebhookSettings& settings);
+
 // "/etc/mvrunner/token", "the systemd credential app.pem": where the secret is, for messages.
 std::string place_of(const core::Credentials& credentials);
 

@@ -323,4 +323,12 @@ std::string access_tokens_url(const std::string& base, std::int64_t installation
   return base + "/app/installations/" + std::to_string(installation) + "/access_tokens";
 }
 
+std::string app_deliveries_url(const std::string& base) {
+  return base + "/app/hook/deliveries?per_page=100";
+}
+
+std::string app_delivery_url(const std::string& base, std::int64_t id) {
+  return base + "/app/hook/deliveries/" + std::to_string(id);
+}
+
 }  // namespace mvr::github

@@ -45,5 +45,8 @@ std::string jit_url(const std::string& base, const core::Scope& scope);
 // Where an App is installed that serves the scope.
 std::string installation_url(const std::string& base, const core::Scope& scope);
 std::string access_tokens_url(const std::string& base, std::int64_t installation);
+// What an App's webhook sent lately, and one of these deliveries.
+std::string app_deliveries_url(const std::string& base);
+std::string app_delivery_url(const std::string& base, std::int64_t id);
 
 }  // namespace mvr::github

@@ -6,6 +6,9 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "github/deliveries.h"
+#include "github/url.h"
+#include "github/webhook.h"
 #include "github/wire.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -43,6 +46,20 @@ void check_access_token(std::string_view body) {
   }
 }
 
+void check_hints(std::string_view body) {
+  const auto change = mvr::github::decode_job_change(body);
+  if (change) {
+    MVR_ASSERT(change->job > 0);
+    MVR_ASSERT(change->attempt > 0);
+    MVR_ASSERT(mvr::github::is_repository_name(change->repository));
+  }
+  const auto name = mvr::github::decode_delivery_repository(body);
+  if (name) MVR_ASSERT(mvr::github::is_repository_name(*name));
+  const auto listed = mvr::github::decode_deliveries(body);
+  if (!listed) return;
+  for (const auto& delivery : *listed) MVR_ASSERT(delivery.id > 0);
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -56,6 +73,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   (void)mvr::github::decode_groups(body);
   (void)mvr::github::decode_installation(body);
   check_access_token(body);
+  check_hints(body);
   (void)mvr::github::parse_http_date(body);
   const std::string message = mvr::github::decode_error_message(body);
   MVR_ASSERT(message.size() <= 400);

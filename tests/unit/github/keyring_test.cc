@@ -151,4 +151,29 @@ TEST_CASE("without scopes nothing is read, and a scope without credentials is na
   CHECK(says(error_of({}), "acme/app"));
 }
 
+TEST_CASE("the webhook's secret is read like a token, and only when something listens") {
+  CHECK(load_webhook_secret({"", "/nowhere", ""}).value().empty());
+  const SecretFile file("0123456789abcdef\n", 0600);
+  const auto by_file = load_webhook_secret({"127.0.0.1:1", file.path(), ""});
+  CHECK(by_file.value().expose() == "0123456789abcdef");
+  setenv(kVariable, file.directory().c_str(), 1);
+  const auto by_name = load_webhook_secret({"127.0.0.1:1", "", "secret"});
+  CHECK(by_name.value().expose() == "0123456789abcdef");
+  const auto missing = load_webhook_secret({"127.0.0.1:1", "", "other"});
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().what.find("LoadCredential=other") != std::string::npos);
+}
+
+TEST_CASE("a webhook's secret that is open to others or too short is refused by its place") {
+  const SecretFile open_one("0123456789abcdef\n", 0640);
+  const auto denied = load_webhook_secret({"127.0.0.1:1", open_one.path(), ""});
+  REQUIRE_FALSE(denied);
+  CHECK(denied.error().code == Errc::denied);
+  const SecretFile brief("0123xyz\n", 0600);
+  const auto refused = load_webhook_secret({"127.0.0.1:1", brief.path(), ""});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().what.find(brief.path()) != std::string::npos);
+  CHECK(refused.error().what.find("0123xyz") == std::string::npos);
+}
+
 }  // namespace mvr::github
