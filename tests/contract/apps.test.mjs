@@ -176,3 +176,34 @@ test("a classic token's scopes are told with every answer", async () => {
   assert.equal(await scopes('ghp_none'), '');
   assert.equal(await scopes(undefined), null);
 });
+
+test('an App lists what its webhook sent, and shows each delivery in full', async () => {
+  const { github } = await withApp({ repositories: ['widgets'] });
+  const { job_id } = await github.addJob({ repo: 'acme/widgets' });
+  await github.addJob({ repo: 'acme/gadgets' });
+  const token = await jwt();
+  const list = await github.api('GET', '/app/hook/deliveries?per_page=100', { token });
+  assert.equal(list.status, 200);
+  assert.equal(list.body.length, 1);
+  assert.equal(list.body[0].event, 'workflow_job');
+  assert.equal(list.body[0].action, 'queued');
+  const path = `/app/hook/deliveries/${list.body[0].id}`;
+  const { body } = await github.api('GET', path, { token });
+  assert.equal(body.request.payload.workflow_job.id, job_id);
+  assert.equal(body.request.payload.repository.full_name, 'acme/widgets');
+  assert.equal(body.request.payload.repository.id, list.body[0].repository_id);
+  const headers = { 'if-none-match': list.headers.get('etag') };
+  const again = '/app/hook/deliveries?per_page=100';
+  assert.equal((await github.api('GET', again, { token, headers })).status, 304);
+  assert.equal(await statusOf(github, '/app/hook/deliveries/1', token), 404);
+  assert.deepEqual(await github.violations(), []);
+});
+
+test('an App without a webhook has no deliveries', async () => {
+  const { github } = await withApp();
+  const public_key = keys.publicKey.export({ type: 'spki', format: 'pem' });
+  const app = { app_id: kAppId, client_id: kClientId, public_key, webhook: false };
+  await github.control('POST', '/apps', app);
+  assert.equal(await statusOf(github, '/app/hook/deliveries', await jwt()), 404);
+  assert.deepEqual(await github.violations(), []);
+});

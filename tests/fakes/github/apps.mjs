@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module';
 import { randomBytes } from 'node:crypto';
 import { realpathSync } from 'node:fs';
-import { installationJson } from './shapes.mjs';
+import { deliveryInFullJson, deliveryJson, installationJson } from './shapes.mjs';
 import { iso, Refusal } from './world.mjs';
 
 const kLongestJwt = 600; // seconds from now to `exp`
@@ -20,11 +20,13 @@ export function loadVerifier(openapi) {
 // ---- what tests set up -------------------------------------------------------------------------
 
 // public_key: SPKI as PEM.
-export async function addApp(world, { app_id, client_id = null, public_key }) {
+// webhook: whether the App has one, and so a list of its deliveries.
+export async function addApp(world, { app_id, client_id = null, public_key, webhook = true }) {
   if (!jose) throw new Refusal(422, 'Apps need --openapi: beside it is what verifies their tokens');
   const key = await jose.importSPKI(public_key, 'RS256');
   const rate = { used: 0, limit: 5000, reset: Math.floor(Date.now() / 1000) + 3600 };
-  world.apps.set(app_id, { id: app_id, clientId: client_id, key, token: `app ${app_id}`, ...rate });
+  const app = { id: app_id, clientId: client_id, key, token: `app ${app_id}`, webhook, ...rate };
+  world.apps.set(app_id, app);
 }
 
 // repositories: names without their owner; null is all of the account's.
@@ -159,9 +161,41 @@ function createToken(call) {
   };
 }
 
+// What the App's webhook sent: one delivery for each step of each job its installations see. They
+// all failed, as those of an App do whose webhook leads nowhere.
+function deliveriesOf({ world, token }) {
+  if (!token.webhook) throw notFound();
+  const installations = [...world.installations.values()].filter((each) => each.app === token);
+  const sent = [];
+  for (const job of world.jobs.values()) {
+    const { owner, name } = job.repository;
+    const installation = installations.find((each) => each.owner === owner && sees(each, name));
+    if (!installation) continue;
+    const steps = { queued: job.created, in_progress: job.started, completed: job.completed };
+    Object.entries(steps).forEach(([action, at], index) => {
+      if (at) sent.push({ id: job.id * 4 + index, action, at, job, installation });
+    });
+  }
+  return sent.sort((a, b) => b.at - a.at || b.id - a.id);
+}
+
+function listDeliveries(call) {
+  const size = Math.min(Number(call.query.get('per_page') ?? 30), 100);
+  return { status: 200, body: deliveriesOf(call).slice(0, size).map(deliveryJson) };
+}
+
+function getDelivery(call) {
+  const id = Number(call.params.delivery_id);
+  const found = deliveriesOf(call).find((each) => each.id === id);
+  if (!found) throw notFound();
+  return { status: 200, body: deliveryInFullJson(call.base, call.world, found) };
+}
+
 // [method, path, handler]; all of them are authorised by a JWT.
 export const appRoutes = [
   ['get', '/repos/{owner}/{repo}/installation', repositoryInstallation],
   ['get', '/orgs/{org}/installation', organizationInstallation],
   ['post', '/app/installations/{installation_id}/access_tokens', createToken],
+  ['get', '/app/hook/deliveries', listDeliveries],
+  ['get', '/app/hook/deliveries/{delivery_id}', getDelivery],
 ];

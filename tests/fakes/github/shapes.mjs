@@ -54,6 +54,39 @@ export function installationJson(base, installation) {
   };
 }
 
+export function deliveryJson({ id, action, at, job, installation }) {
+  return {
+    id,
+    guid: `00000000-0000-4000-8000-${String(id).slice(-12).padStart(12, '0')}`,
+    delivered_at: iso(at),
+    redelivery: false,
+    duration: 0.1,
+    status: 'failed to connect to host',
+    status_code: 502,
+    event: 'workflow_job',
+    action,
+    installation_id: installation.id,
+    repository_id: job.repository.id,
+    throttled_at: null,
+  };
+}
+
+export function deliveryInFullJson(base, world, delivery) {
+  const { action, job, installation } = delivery;
+  const payload = {
+    action,
+    workflow_job: jobJson(base, world, job),
+    repository: repositoryJson(base, job.repository),
+    installation: { id: installation.id },
+  };
+  return {
+    ...deliveryJson(delivery),
+    url: 'https://nowhere.example/',
+    request: { headers: { 'X-GitHub-Event': 'workflow_job' }, payload },
+    response: { headers: null, payload: null },
+  };
+}
+
 export const fullName = (repository) => `${repository.owner.login}/${repository.name}`;
 
 export function repositoryJson(base, repository) {
