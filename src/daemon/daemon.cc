@@ -14,7 +14,6 @@
 #include "daemon/capacity.h"
 #include "daemon/fail_point.h"
 #include "daemon/journal.h"
-#include "daemon/metrics.h"
 #include "daemon/post_mortem.h"
 #include "daemon/pressure.h"
 #include "daemon/survey_host.h"
@@ -47,6 +46,8 @@ Daemon::Daemon(core::Config config, DaemonOptions options)
 
 Daemon::~Daemon() {
   // Members that call back into others go first.
+  deliveries_.reset();
+  webhook_.reset();
   discovery_.reset();
   github_.reset();
   web_.reset();
@@ -61,7 +62,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(core::Config config, DaemonOptions
   TRY(daemon->take_over());
   TRY_ASSIGN(daemon->control_, Control::open(*daemon));
   fail_point("control socket open");
-  daemon->open_web();
+  TRY(daemon->open_web());
   daemon->resume_draining();
   daemon->measure();
   daemon->measure_pressure();
@@ -132,19 +133,6 @@ Result<void> Daemon::take_over() {
   return {};
 }
 
-void Daemon::open_web() {
-  if (options_.exit_when_idle) return;  // it serves one command
-  web_ = std::make_unique<Web>(
-      *loop_,
-      [this] {
-        return metrics_text({config_, world_, plan_, tally_, loop_->now(), sys::wall_now(),
-                             github_ ? github_->accounts() : std::vector<github::AccountState>{},
-                             discovery_ ? discovery_->looks() : std::vector<github::Look>{}});
-      },
-      [this] { return why_not_ready(config_, world_); });
-  web_->listen_on(config_.web.listen);
-}
-
 void Daemon::take_over_one(const core::Leftover& leftover, const core::SurveyPlan& found) {
   core::Vm record;
   for (const auto& vm : found.adopt) {
@@ -189,9 +177,13 @@ void Daemon::look_at_runners() {
 void Daemon::discover() {
   if (!github_) return;
   look_at_runners();
-  if (discovery_) return discovery_->renew(config_);
-  discovery_ = github::make_poll_discovery(*loop_, config_, *github_);
-  discovery_->start([this](core::Event event) { post(std::move(event)); });
+  if (discovery_) {
+    discovery_->renew(config_);
+  } else {
+    discovery_ = github::make_poll_discovery(*loop_, config_, *github_);
+    discovery_->start([this](core::Event event) { post(std::move(event)); });
+  }
+  follow_deliveries();
 }
 
 Reloaded Daemon::reload() {
@@ -235,6 +227,7 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
       TRY_ASSIGN(client, make_client(plan.config.github, std::move(keyring)));
     }
   }
+  TRY_ASSIGN(Secret webhook_secret, github::load_webhook_secret(plan.config.github.webhook));
   if (plan.config.network.allow != config_.network.allow) {
     std::vector<core::Slot> slots;
     for (const auto& [slot, vm] : world_.vms) slots.push_back(slot);
@@ -252,7 +245,7 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
   }
   commands_.finish_unserved(config_);
   commands_changed();
-  if (web_) web_->listen_on(config_.web.listen);
+  listen(std::move(webhook_secret));
   runners_due_ = loop_->now();
   discover();
   measure();
@@ -490,7 +483,7 @@ void Daemon::arm() {
     measure_pressure();
     check_images();
     performer_->bound_logs();
-    if (web_) web_->tend();
+    tend_web();
     look_at_runners();
   });
 }

@@ -24,7 +24,9 @@
 #include "daemon/resolver.h"
 #include "daemon/tally.h"
 #include "daemon/web.h"
+#include "daemon/webhook.h"
 #include "github/client.h"
+#include "github/deliveries.h"
 #include "github/discovery.h"
 #include "history/history.h"
 #include "sys/loop.h"
@@ -91,7 +93,10 @@ class Daemon {
   void remember(const core::Vm& vm);
   void check_images();
   void warm_up();
-  void open_web();
+  Result<void> open_web();
+  void listen(Secret webhook_secret);
+  void tend_web();
+  void follow_deliveries();
   void arm();
   void leave_host();
   [[nodiscard]] bool is_done() const;
@@ -110,6 +115,8 @@ class Daemon {
   std::unique_ptr<Performer> performer_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<Web> web_;
+  std::unique_ptr<Webhook> webhook_;
+  std::unique_ptr<github::AppDeliveries> deliveries_;
   Narrator narrator_;
   core::World world_;
   core::Plan plan_;

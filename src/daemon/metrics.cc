@@ -252,6 +252,14 @@ void write_looks(Writer& out, const std::vector<github::Look>& looks, Instant no
   }
 }
 
+void write_deliveries(Writer& out, const Tally& tally) {
+  out.family("mvrunner_webhook_deliveries_total", "counter",
+             "Webhook deliveries that arrived, by what became of them.");
+  for (const auto& [fate, count] : tally.deliveries) {
+    out.sample({{"result", github::fate_name(fate)}}, static_cast<double>(count));
+  }
+}
+
 }  // namespace
 
 std::string metrics_text(const MetricsView& view) {
@@ -266,6 +274,7 @@ std::string metrics_text(const MetricsView& view) {
   write_tally(out, view.world, view.tally);
   write_accounts(out, view.accounts);
   write_looks(out, view.looks, view.now);
+  write_deliveries(out, view.tally);
   return out.take();
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/units.h"
 #include "core/config.h"
+#include "github/webhook.h"
 #include "history/history.h"
 
 namespace mvr::daemon {
@@ -51,6 +52,7 @@ struct Tally {
   std::map<ByProfile, std::uint64_t> ends;  // by core::cause_name()
   std::map<ByProfile, std::uint64_t> jobs;  // by result: succeeded, failed, canceled, other
   std::map<std::pair<std::string, Stage>, Histogram> stages;
+  std::map<github::Fate, std::uint64_t> deliveries;  // of webhooks, once something listens
   Histogram launches;  // what the host does for one, without the guest's boot
 };
 

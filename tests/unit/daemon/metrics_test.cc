@@ -145,6 +145,15 @@ TEST_CASE("an ended VM is counted by cause, its job by result, its times in buck
   CHECK(value_of(text, "mvrunner_stage_seconds_count" + running + "}") == "2");
 }
 
+TEST_CASE("webhook deliveries are counted by what became of them") {
+  Tally tally;
+  tally.deliveries[github::Fate::hint] = 3;
+  tally.deliveries[github::Fate::refused] = 40;
+  const std::string text = text_of(sample_config(), {}, {}, tally);
+  CHECK(value_of(text, R"(mvrunner_webhook_deliveries_total{result="hint"})") == "3");
+  CHECK(value_of(text, R"(mvrunner_webhook_deliveries_total{result="refused"})") == "40");
+}
+
 TEST_CASE("a time beyond the last bound is in the bucket without end only") {
   Histogram histogram;
   histogram.add(std::chrono::hours(24));

@@ -1,0 +1,65 @@
+// What the daemon shows by HTTP, and where GitHub tells it that something is queued.
+#include <utility>
+
+#include "daemon/daemon.h"
+#include "daemon/journal.h"
+#include "daemon/metrics.h"
+#include "github/keyring.h"
+
+namespace mvr::daemon {
+
+Result<void> Daemon::open_web() {
+  if (options_.exit_when_idle) return {};  // it serves one command
+  TRY_ASSIGN(Secret webhook_secret, github::load_webhook_secret(config_.github.webhook));
+  web_ = std::make_unique<Web>(
+      *loop_,
+      [this] {
+        return metrics_text({config_, world_, plan_, tally_, loop_->now(), sys::wall_now(),
+                             github_ ? github_->accounts() : std::vector<github::AccountState>{},
+                             discovery_ ? discovery_->looks() : std::vector<github::Look>{}});
+      },
+      [this] { return why_not_ready(config_, world_); });
+  webhook_ = std::make_unique<Webhook>(*loop_, tally_, [this](const std::string& repository) {
+    if (discovery_) discovery_->hint(repository);
+  });
+  listen(std::move(webhook_secret));
+  return {};
+}
+
+// Where the configuration says now.
+void Daemon::listen(Secret webhook_secret) {
+  if (web_) web_->listen_on(config_.web.listen);
+  if (webhook_) webhook_->listen_on(config_.github.webhook.listen, std::move(webhook_secret));
+}
+
+void Daemon::tend_web() {
+  if (web_) web_->tend();
+  if (webhook_) webhook_->tend();
+}
+
+void Daemon::follow_deliveries() {
+  deliveries_.reset();
+  if (!config_.github.app_deliveries || options_.exit_when_idle) return;
+  deliveries_ = std::make_unique<github::AppDeliveries>(*loop_, *github_);
+  github::AppDeliveries::Hooks hooks;
+  hooks.hint = [this](const std::string& repository) {
+    log(Level::debug, "delivery_listed", {{"repository", repository}});
+    if (discovery_) discovery_->hint(repository);
+  };
+  hooks.failed = [](const std::string& app, const Error& error) {
+    log(Level::warn, "deliveries_not_listed",
+        {{"app", app},
+         {"error", error.what},
+         {"effect", "jobs are found by polling; tried again"}});
+  };
+  hooks.recovered = [](const std::string& app) {
+    log(Level::info, "deliveries_listed_again", {{"app", app}});
+  };
+  const std::size_t apps = deliveries_->start(config_.github, std::move(hooks));
+  if (apps == 0) {
+    log(Level::warn, "deliveries_not_listed",
+        {{"error", "github.app_deliveries is true, but no scope is served by a GitHub App"}});
+  }
+}
+
+}  // namespace mvr::daemon
