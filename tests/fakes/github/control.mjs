@@ -164,6 +164,13 @@ export const controlRoutes = [
     if (unknown) throw new Refusal(422, `unknown setting "${unknown}"`);
     return ok(Object.assign(world.settings, body));
   }),
+  // Runner scale sets: what there is, how they behave (see scaleset.mjs), and tokens that end.
+  route('GET', /^\/_control\/scale_sets$/, ({ world }) => ok(world.scaleSets.state())),
+  route('POST', /^\/_control\/scale_sets$/, ({ world, body }) => ok(world.scaleSets.change(body))),
+  route('POST', /^\/_control\/scale_sets\/expire$/, ({ world, body }) => {
+    world.scaleSets.expire(body);
+    return ok();
+  }),
   route('GET', /^\/_control\/violations$/, ({ violations }) => ok(violations)),
   route('POST', /^\/_control\/reset$/, ({ restart }) => {
     restart();

@@ -2,7 +2,15 @@
 // of them: authentication, permissions, rate limits, conditional requests.
 import { createHash } from 'node:crypto';
 import { appRoutes, sees } from './apps.mjs';
-import { groupJson, jitBlob, jobJson, repositoryJson, runJson, runnerJson } from './shapes.mjs';
+import {
+  fullRepositoryJson,
+  groupJson,
+  jitBlob,
+  jobJson,
+  repositoryJson,
+  runJson,
+  runnerJson,
+} from './shapes.mjs';
 import { Refusal } from './world.mjs';
 
 const kVersions = ['2022-11-28'];
@@ -212,9 +220,9 @@ function groupExists({ owner, repository }, id) {
 }
 
 function registrationToken(call) {
-  scopeOf(call);
+  const token = call.world.scaleSets.registrationToken(scopeOf(call));
   const expires = new Date(Date.now() + 3_600_000).toISOString();
-  return { status: 201, body: { token: `AABF3JGZDX3P5PMEXLND6TS6FCWO6`, expires_at: expires } };
+  return { status: 201, body: { token, expires_at: expires } };
 }
 
 function getVersions() {
@@ -250,6 +258,12 @@ const kEnterprise = '/enterprises/{enterprise}';
 const kEnterpriseRunners = 'manage_runners:enterprise';
 export const routes = [
   ['get', '/versions', null, getVersions],
+  [
+    'get',
+    kRepo,
+    ['metadata', 'read'],
+    (call) => ({ status: 200, body: fullRepositoryJson(call.base, repositoryOf(call)) }),
+  ],
   ['get', `${kRepo}/actions/runs`, ['actions', 'read'], listRuns],
   ['get', `${kRepo}/actions/runs/{run_id}/jobs`, ['actions', 'read'], listJobs],
   ['post', `${kRepo}/actions/runs/{run_id}/cancel`, ['actions', 'write'], cancelRun],

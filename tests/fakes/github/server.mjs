@@ -13,6 +13,7 @@ import { Contract } from './contract.mjs';
 import { controlRoutes, Counters, Faults } from './control.mjs';
 import * as rest from './rest.mjs';
 import { runnerRoutes } from './runner_api.mjs';
+import { findScaleSetRoute, serveScaleSets } from './scaleset_api.mjs';
 import { Refusal, World } from './world.mjs';
 
 const kMaxBody = 8 * 1024 * 1024;
@@ -81,6 +82,11 @@ class StandIn {
   answer(call) {
     if (call.path.startsWith('/_control/')) return this.control(call);
     if (call.path.startsWith('/_runner/')) return this.withFaults(call, () => this.runner(call));
+    const service = findScaleSetRoute(call.request.method, call.path);
+    if (service) {
+      call.name = `${service.method} ${service.path}`;
+      return this.withFaults(call, () => serveScaleSets(call, service));
+    }
     const found = rest.findRoute(call.request.method, call.path);
     call.route = found?.route ?? null;
     call.params = found?.params ?? {};
@@ -241,10 +247,10 @@ const violationAnswer = (side, violations) => ({
   body: errorBody(500, `the ${side} breaks GitHub's contract`, { violations }),
 });
 
-function send(response, { status, headers = {}, body }, now) {
+function send(response, { status, headers = {}, body, text: given }, now) {
   if (response.destroyed) return;
   response.setHeader('date', new Date(now).toUTCString());
-  const text = body === undefined ? '' : JSON.stringify(body);
+  const text = given ?? (body === undefined ? '' : JSON.stringify(body));
   if (text) response.setHeader('content-type', 'application/json; charset=utf-8');
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader('x-github-request-id', Math.random().toString(16).slice(2).toUpperCase());

@@ -114,6 +114,28 @@ function headRepository(repository, fork) {
   return fork ? { ...repository, id: repository.id + 1_000_000, fork: true } : repository;
 }
 
+// What a repository asked for by name has beside what lists have of it.
+export function fullRepositoryJson(base, repository) {
+  const short = repositoryJson(base, repository);
+  const counts = words(`forks forks_count open_issues open_issues_count size stargazers_count
+    watchers watchers_count network_count subscribers_count`);
+  const flags = words('has_issues has_projects has_wiki has_pages has_discussions');
+  const absent = words('homepage language mirror_url license');
+  return {
+    ...short,
+    ...Object.fromEntries(counts.map((name) => [name, 0])),
+    ...Object.fromEntries(flags.map((name) => [name, false])),
+    ...Object.fromEntries(absent.map((name) => [name, null])),
+    clone_url: `${short.html_url}.git`,
+    svn_url: short.html_url,
+    git_url: `git:${short.full_name}.git`,
+    ssh_url: `git@example.com:${short.full_name}.git`,
+    default_branch: 'main',
+    created_at: short.pushed_at,
+    updated_at: short.pushed_at,
+  };
+}
+
 export function runJson(base, world, run) {
   const repository = repositoryJson(base, run.repository);
   const url = `${repository.url}/actions/runs/${run.id}`;

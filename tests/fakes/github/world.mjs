@@ -5,6 +5,10 @@
 // its record disappears with it.
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
+import { iso, Refusal } from './basics.mjs';
+import { ScaleSets } from './scaleset.mjs';
+
+export { iso, Refusal };
 
 const kMaxLog = 4 * 1024 * 1024;
 const kDefaultSettings = {
@@ -16,26 +20,19 @@ const kDefaultSettings = {
 };
 const kConclusions = { Succeeded: 'success', Failed: 'failure', Canceled: 'cancelled' };
 
-export const iso = (ms) => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 const lower = (labels) => labels.map((label) => label.toLowerCase());
 const digest = (text) => createHash('sha256').update(text).digest('hex');
-
-export class Refusal extends Error {
-  constructor(status, message, fields = {}) {
-    super(message);
-    this.status = status;
-    this.fields = fields;
-  }
-}
 
 export class World extends EventEmitter {
   constructor() {
     super();
+    this.on('changed', () => this.scaleSets.follow());
     this.reset();
   }
 
   reset() {
     for (const session of this.sessions?.values() ?? []) this.endSession(session);
+    this.scaleSets?.close();
     this.owners = new Map();
     this.enterprises = new Map();
     this.deprecations = new Map(); // of runner versions
@@ -50,6 +47,7 @@ export class World extends EventEmitter {
     this.settings = { ...kDefaultSettings };
     this.next = { id: 1000, run: 17_000_000_001, job: 48_000_000_001, runner: 21, label: 301 };
     this.next.installation = 90_000_001;
+    this.scaleSets = new ScaleSets(this);
   }
 
   // GitHub's time of day, in milliseconds.
@@ -327,6 +325,7 @@ export class World extends EventEmitter {
     const record = scope.owner.groups.find((each) => each.id === group);
     if (!scope.repository && !this.groupSees(record, job.repository)) return false;
     if (job.group && job.group !== record.name) return false;
+    if (!this.scaleSets.lets(runner, job)) return false;
     const own = new Set(lower(runner.labels.map((label) => label.name)));
     return lower(job.labels).every((label) => own.has(label));
   }
@@ -364,6 +363,7 @@ export class World extends EventEmitter {
   // Time's own effects; called now and then.
   age() {
     const now = Date.now();
+    this.scaleSets.follow();
     for (const runner of [...this.runners.values()]) {
       if (runner.job && now - runner.session.seen > this.settings.lost_after_ms) {
         runner.job.log += '\nThe self-hosted runner lost communication with the server.\n';
