@@ -48,6 +48,9 @@ class Account {
   void queued_jobs(const core::Scope& scope, Done<JobListing> done);
   [[nodiscard]] AccountState state(std::string name) const;
   [[nodiscard]] Groups& groups() { return groups_; }
+  // What opens the way to the scope's scale sets.
+  void registration_token(const core::Scope& scope, Done<Secret> done);
+  void is_public(const core::Scope& scope, Done<bool> done);
   [[nodiscard]] Transport& transport() { return *transport_; }
 
  private:
@@ -58,6 +61,8 @@ class Account {
   void ask_group(const core::Scope& scope, const std::string& repository, JobListing listing,
                  Done<JobListing> done);
   void post_jit(const core::Scope& scope, JitRequest request, Done<JitConfig> done);
+  void is_group_public(const core::Scope& scope, const std::string& url, int pages,
+                       Done<bool> done);
   [[nodiscard]] std::string lacking(const core::Scope& scope) const;
 
   sys::Loop& loop_;

@@ -9,6 +9,8 @@
 #include "github/account.h"
 #include "github/app.h"
 #include "github/clock.h"
+#include "github/scale_sets.h"
+#include "github/url.h"
 
 namespace mvr::github {
 namespace {
@@ -60,16 +62,20 @@ struct Client::State {
   Result<App*> app_of(const core::Credentials& from);
   [[nodiscard]] Account* known(const core::Scope& scope) const;
   [[nodiscard]] const App* known_app(const core::Scope& scope) const;
+  ScaleSets& scale_sets(const core::Scope& scope);
+  [[nodiscard]] bool has_scale_sets(const core::Scope& scope) const;
   [[nodiscard]] Transport::OnClock clock_watch();
   void later(std::function<void()> act);
   void act();
 
   sys::Loop& loop;
   std::string base;
+  std::string web_url;
   Tuning tuning;
   std::vector<std::string> extra_labels;
   core::Credentials fallback;                       // of scopes that name none
   std::map<std::string, core::Credentials> routes;  // by id of the scope
+  std::map<std::string, core::Feed> feeds;          // likewise
   Keyring keyring;
   std::function<void(Duration)> on_clock_skew;
   bool is_clock_known_off = false;
@@ -80,6 +86,8 @@ struct Client::State {
   std::map<std::pair<const App*, std::int64_t>, ByApp> by_apps;
   std::deque<std::function<void()>> acts;
   sys::Timer timer;
+  std::unique_ptr<sys::HttpClient> http;                   // of what follows
+  std::map<std::string, std::unique_ptr<ScaleSets>> sets;  // by id of the scope
 };
 
 void Client::State::take(const core::GithubSettings& settings) {
@@ -94,6 +102,7 @@ void Client::State::take(const core::GithubSettings& settings) {
   fallback = settings.credentials;
   for (const core::Scope& scope : settings.scopes) {
     routes[scope.id()] = settings.credentials_of(scope);
+    feeds[scope.id()] = settings.feed_of(scope);
   }
 }
 
@@ -194,6 +203,26 @@ void Client::State::with_account(const core::Scope& scope, Done<T> done,
   *is_inside = false;
 }
 
+bool Client::State::has_scale_sets(const core::Scope& scope) const {
+  const auto feed = feeds.find(scope.id());
+  return feed != feeds.end() && feed->second == core::Feed::scale_set;
+}
+
+ScaleSets& Client::State::scale_sets(const core::Scope& scope) {
+  std::unique_ptr<ScaleSets>& known = sets[scope.id()];
+  if (!known) {
+    const auto register_scope = [this, scope](Done<Secret> done) {
+      with_account<Secret>(scope, std::move(done), [scope](Account& account, Done<Secret> then) {
+        account.registration_token(scope, std::move(then));
+      });
+    };
+    known = std::make_unique<ScaleSets>(
+        loop, *http, ScaleSets::Place{base, web_url + "/" + scope.id(), scope.id()}, tuning,
+        register_scope);
+  }
+  return *known;
+}
+
 const App* Client::State::known_app(const core::Scope& scope) const {
   const core::Credentials& from = credentials_of(scope);
   if (!from.app) return nullptr;
@@ -225,6 +254,8 @@ Result<std::unique_ptr<Client>> Client::create(sys::Loop& loop,
   std::unique_ptr<Client> made(new Client());
   made->state_ = std::make_unique<State>(loop, std::move(base), tuning);
   made->state_->take(settings);
+  made->state_->web_url = origin_of(settings.url);
+  TRY_ASSIGN(made->state_->http, sys::HttpClient::create(loop, "mvrunner/" MVR_VERSION));
   made->state_->keyring = std::move(keyring);
   return made;
 }
@@ -242,10 +273,14 @@ void Client::on_clock_skew(std::function<void(Duration offset)> report) {
 
 void Client::generate_jit(const core::Scope& scope, const std::string& runner_name,
                           const std::vector<std::string>& labels, Done<JitConfig> done) {
+  std::vector<std::string> all = runner_labels(labels);
+  if (state_->has_scale_sets(scope) && !all.empty()) {
+    const SetWish wish{all.front(), scope.runner_group, all};
+    return state_->scale_sets(scope).generate_jit(wish, runner_name, std::move(done));
+  }
   state_->with_account<JitConfig>(
       scope, std::move(done),
-      [scope, runner_name, all = join_labels(labels, state_->extra_labels)](Account& account,
-                                                                            Done<JitConfig> then) {
+      [scope, runner_name, all = std::move(all)](Account& account, Done<JitConfig> then) {
         account.generate_jit(scope, runner_name, all, std::move(then));
       });
 }
@@ -259,6 +294,9 @@ void Client::list_runners(const core::Scope& scope, Done<std::vector<RunnerRecor
 }
 
 void Client::delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done) {
+  if (state_->has_scale_sets(scope)) {
+    return state_->scale_sets(scope).delete_runner(id, std::move(done));
+  }
   state_->with_account<bool>(scope, std::move(done),
                              [scope, id](Account& account, Done<bool> then) {
                                account.delete_runner(scope, id, std::move(then));
@@ -328,6 +366,18 @@ const Tuning& Client::tuning() const { return state_->tuning; }
 Result<App*> Client::app(const core::Credentials& from) {
   if (!from.app || state_->keyring.count(from) == 0) return nullptr;
   return state_->app_of(from);
+}
+
+void Client::is_public(const core::Scope& scope, Done<bool> done) {
+  state_->with_account<bool>(scope, std::move(done), [scope](Account& account, Done<bool> then) {
+    account.is_public(scope, std::move(then));
+  });
+}
+
+ScaleSets& Client::scale_sets(const core::Scope& scope) { return state_->scale_sets(scope); }
+
+std::vector<std::string> Client::runner_labels(const std::vector<std::string>& labels) const {
+  return join_labels(labels, state_->extra_labels);
 }
 
 Instant Client::not_before(const core::Scope& scope) const {

@@ -84,7 +84,17 @@ struct Tuning {
   Duration change_gap{1'000};      // between POSTs and DELETEs, once a burst of 5 is used up
   double quota_share = 0.4;        // of the hourly limit, for looking for jobs
   Duration shortest_pause{1'000};  // between two looks at a repository, also after a hint
+  // Runner scale sets: of one wait for a message, which GitHub ends within a minute; while somebody
+  // else has the session; between looks at whether the host's capacity changed; between listings of
+  // queued jobs by the REST API, and how long a job may be queued before these count.
+  Duration poll_deadline{90'000};
+  core::BackoffPolicy conflict_backoff{Duration{10'000}, Duration{30'000}};
+  Duration capacity_look{5'000};
+  Duration safety_interval{180'000};
+  Duration safety_age{120'000};
 };
+
+class ScaleSets;
 
 // Scopes with the same token, or with the same installation of an App, share an account: its
 // limits, its known pages, and its order of requests, serial as GitHub asks: one under way, the
@@ -113,8 +123,9 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   // Registers a runner that carries `labels` and the settings' extra labels, in the scope's runner
-  // group. Never tried again by itself: after timed_out or unavailable the runner may exist, so
-  // come again with a fresh name and leave the old one to the sweep.
+  // group; in a scope of scale sets, one of the set that the first label names. Never tried again
+  // by itself: after timed_out or unavailable the runner may exist, so come again with a fresh name
+  // and leave the old one to the sweep.
   void generate_jit(const core::Scope& scope, const std::string& runner_name,
                     const std::vector<std::string>& labels, Done<JitConfig> done);
   void list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done);
@@ -139,6 +150,14 @@ class Client {
   [[nodiscard]] const Tuning& tuning() const;
   // The accounts in use so far.
   [[nodiscard]] std::vector<AccountState> accounts() const;
+  // May jobs of public repositories come to runners of this scope: is its repository public, or
+  // does its runner group let them in?
+  void is_public(const core::Scope& scope, Done<bool> done);
+  // The scope's scale sets, which are as old as the client.
+  ScaleSets& scale_sets(const core::Scope& scope);
+  // All labels runners of a profile with these labels carry.
+  [[nodiscard]] std::vector<std::string> runner_labels(
+      const std::vector<std::string>& labels) const;
   // GitHub said not before this time (rate limit). Requests wait until then, but fail with
   // rate_limited when that takes longer than Tuning::longest_wait.
   [[nodiscard]] Instant not_before(const core::Scope& scope) const;

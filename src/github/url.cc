@@ -331,4 +331,14 @@ std::string app_delivery_url(const std::string& base, std::int64_t id) {
   return base + "/app/hook/deliveries/" + std::to_string(id);
 }
 
+std::string registration_token_url(const std::string& base, const core::Scope& scope) {
+  return base + scope_path(scope) + "/actions/runners/registration-token";
+}
+
+std::string repository_url(const std::string& base, const core::Scope& scope) {
+  return base + scope_path(scope);
+}
+
+std::string encode_query(std::string_view text) { return encode_segment(text); }
+
 }  // namespace mvr::github

@@ -48,5 +48,10 @@ std::string access_tokens_url(const std::string& base, std::int64_t installation
 // What an App's webhook sent lately, and one of these deliveries.
 std::string app_deliveries_url(const std::string& base);
 std::string app_delivery_url(const std::string& base, std::int64_t id);
+std::string registration_token_url(const std::string& base, const core::Scope& scope);
+std::string repository_url(const std::string& base, const core::Scope& scope);
+
+// A value of a query, with %XX for what has a meaning there.
+std::string encode_query(std::string_view text);
 
 }  // namespace mvr::github

@@ -19,6 +19,7 @@ struct HttpRequest {
   std::string url;                             // http or https
   std::map<std::string, std::string> headers;  // Err invalid: a name or value with CR, LF or NUL
   Secret bearer;                               // sent as "Authorization: Bearer ..."; never logged
+  std::string scheme = "Bearer";               // instead of that word
   std::string body;
   std::string unix_socket;    // connect here instead of to the URL's host
   Duration deadline{30'000};  // for everything

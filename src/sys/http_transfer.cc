@@ -95,7 +95,7 @@ Result<std::unique_ptr<HttpTransfer>> HttpTransfer::create(HttpRequest request,
 Result<void> HttpTransfer::add_headers() {
   auto lines = request_.headers;
   if (!request_.bearer.empty()) {
-    lines["Authorization"] = "Bearer " + std::string(request_.bearer.expose());
+    lines["Authorization"] = request_.scheme + " " + std::string(request_.bearer.expose());
   }
   const auto has = [&](std::string_view wanted) {
     return std::any_of(lines.begin(), lines.end(),

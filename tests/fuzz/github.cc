@@ -9,6 +9,7 @@
 #include "github/deliveries.h"
 #include "github/url.h"
 #include "github/webhook.h"
+#include "github/scale_set_wire.h"
 #include "github/wire.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -60,6 +61,37 @@ void check_hints(std::string_view body) {
   for (const auto& delivery : *listed) MVR_ASSERT(delivery.id > 0);
 }
 
+void check_queue_message(std::string_view body) {
+  const auto message = mvr::github::decode_queue_message(body);
+  if (!message) return;
+  MVR_ASSERT(message->id > 0);
+  for (const auto& entry : message->jobs) {
+    MVR_ASSERT(entry.job.id > 0);
+    MVR_ASSERT(entry.request >= 0);
+    MVR_ASSERT(is_printable(entry.job.name));
+    MVR_ASSERT(is_printable(entry.job.workflow));
+    for (const std::string& label : entry.job.labels) MVR_ASSERT(is_printable(label));
+  }
+}
+
+void check_scale_sets(std::string_view body) {
+  check_queue_message(body);
+  (void)mvr::github::decode_registration_token(body);  // whatever they answer: they ended
+  (void)mvr::github::decode_scale_sets(body);
+  (void)mvr::github::decode_group_id(body, "x");
+  (void)mvr::github::decode_group_openness(body, "x");
+  (void)mvr::github::decode_repository_openness(body);
+  (void)mvr::github::decode_set_jit(body);
+  (void)mvr::github::jwt_expiry(body);
+  for (const bool may_be_plain : {false, true}) {
+    const auto connection = mvr::github::decode_admin_connection(body, may_be_plain);
+    if (connection) MVR_ASSERT(connection->url.starts_with("http"));
+    const auto session = mvr::github::decode_session(body, may_be_plain);
+    if (session) MVR_ASSERT(!session->token.empty());
+  }
+  MVR_ASSERT(is_printable(mvr::github::explain_service(409, {}, body, "x").what));
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -74,6 +106,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   (void)mvr::github::decode_installation(body);
   check_access_token(body);
   check_hints(body);
+  check_scale_sets(body);
   (void)mvr::github::parse_http_date(body);
   const std::string message = mvr::github::decode_error_message(body);
   MVR_ASSERT(message.size() <= 400);
