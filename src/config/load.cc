@@ -168,6 +168,7 @@ void read_all(const Node& document, core::Config& config, Report& report) {
   read_web(top.child("web"), config.web);
   read_scheduling(top.child("scheduling"), config, report);
   read_profiles(top, config, report);
+  check_scale_sets(top, config);
   top.finish();
 }
 

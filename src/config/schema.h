@@ -21,6 +21,9 @@ void read_feed(Section& section, std::optional<core::Feed>& feed);
 // `scopes` of the github section, after all else there.
 void read_scopes(Section& github, core::GithubSettings& settings, Report& report);
 
+// What scopes of scale sets ask of the profiles; after both.
+void check_scale_sets(Section& top, const core::Config& config);
+
 // The scheduling section; after the scopes, whose spelling of a repository is taken.
 void read_scheduling(Section section, core::Config& config, Report& report);
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <map>
 #include <utility>
 
 #include "config/schema.h"
@@ -127,6 +128,19 @@ void check_enterprise(Section& section, const core::Scope& scope,
   }
 }
 
+// A scale set gets the jobs of all repositories that its runner group lets in.
+void check_set_scope(Section& section, const core::Scope& scope,
+                     const core::GithubSettings& github) {
+  if (github.feed_of(scope) != core::Feed::scale_set) return;
+  for (const auto& [key, names] :
+       {std::pair("repositories", &scope.repositories), std::pair("exclude", &scope.exclude)}) {
+    if (names->empty()) continue;
+    section.add(key,
+                "cannot be kept to with discovery: scale-set, where the runner group decides: "
+                "choose its repositories in GitHub's settings and leave this out");
+  }
+}
+
 bool same_name(std::string_view a, std::string_view b) { return ascii_lower(a) == ascii_lower(b); }
 
 // Does the scope look at repositories of `organization`?
@@ -210,6 +224,34 @@ void read_feed(Section& section, std::optional<core::Feed>& feed) {
   if (word == "scale-set") feed = core::Feed::scale_set;
 }
 
+// A set is registered ahead of its jobs and known by its name, the first label of its profile.
+void check_scale_sets(Section& top, const core::Config& config) {
+  const auto uses_sets = [&config](const core::Scope& scope) {
+    return config.github.feed_of(scope) == core::Feed::scale_set;
+  };
+  const auto& scopes = config.github.scopes;
+  const auto scope = std::ranges::find_if(scopes, uses_sets);
+  if (scope == scopes.end()) return;
+  const std::string why =
+      " cannot be served in " + quoted(scope->id()) + ", whose discovery is " + "scale-set: ";
+  std::map<std::string, std::string> names;
+  for (const core::Profile& profile : config.profiles) {
+    if (profile.most) {
+      top.add("profiles",
+              "profile " + quoted(profile.name) + why +
+                  "a scale set has fixed labels, and {cpus} and {memory} stand for any; "
+                  "name the sizes as profiles, or use discovery: poll there");
+      continue;
+    }
+    const auto [first, is_new] = names.try_emplace(profile.labels.front(), profile.name);
+    if (is_new) continue;
+    top.add("profiles", "profile " + quoted(profile.name) + why + "its first label " +
+                            quoted(profile.labels.front()) +
+                            ", which names its scale set, is that of profile " +
+                            quoted(first->second) + ", too; put another label first");
+  }
+}
+
 void read_scopes(Section& github, core::GithubSettings& settings, Report& report) {
   std::vector<core::Scope>& scopes = settings.scopes;
   github.each("scopes", [&](const Node& item, const std::string& path) {
@@ -218,6 +260,7 @@ void read_scopes(Section& github, core::GithubSettings& settings, Report& report
     core::Scope scope = read_scope(section, report);
     if (report.count() == at_start) check_overlap(section, scope, scopes);
     if (report.count() == at_start) check_enterprise(section, scope, settings);
+    if (report.count() == at_start) check_set_scope(section, scope, settings);
     if (report.count() == at_start) scopes.push_back(std::move(scope));
   });
 }

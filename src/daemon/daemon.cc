@@ -18,7 +18,6 @@
 #include "daemon/pressure.h"
 #include "daemon/survey_host.h"
 #include "github/clock.h"
-#include "github/sweep.h"
 #include "sys/files.h"
 #include "sys/host.h"
 
@@ -26,8 +25,6 @@ namespace mvr::daemon {
 namespace {
 
 constexpr Duration kHousekeeping{5'000};
-constexpr Duration kRunnersSwept{300'000};   // GitHub's list of our runners is looked at so often,
-constexpr Duration kRunnersWatched{45'000};  // and so often while one listens
 constexpr int kMaxTurns = 64;  // plans in one wake-up; more would mean that planning never settles
 
 std::uint64_t random_seed() {
@@ -162,30 +159,6 @@ void Daemon::take_over_one(const core::Leftover& leftover, const core::SurveyPla
   post(core::Adopted{record});
 }
 
-// GitHub's list of our runners, every few minutes: those that belong to no VM here were lost in a
-// crash and are deleted; those of listening VMs show whether GitHub still knows them.
-void Daemon::look_at_runners() {
-  if (!github_ || loop_->now() < runners_due_) return;
-  bool listens = false;
-  for (const auto& [slot, vm] : world_.vms) {
-    listens = listens || vm.phase == core::Phase::listening;
-  }
-  runners_due_ = loop_->now() + (listens ? kRunnersWatched : kRunnersSwept);
-  for (const auto& scope : config_.github.scopes) sweep(scope);
-}
-
-void Daemon::discover() {
-  if (!github_) return;
-  look_at_runners();
-  if (discovery_) {
-    discovery_->renew(config_);
-  } else {
-    discovery_ = github::make_poll_discovery(*loop_, config_, *github_);
-    discovery_->start([this](core::Event event) { post(std::move(event)); });
-  }
-  follow_deliveries();
-}
-
 Reloaded Daemon::reload() {
   Reloaded reloaded;
   if (options_.exit_when_idle) {
@@ -254,32 +227,6 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
   return {};
 }
 
-void Daemon::sweep(const core::Scope& scope) {
-  const auto is_live = [this](const std::string& name) {
-    return core::is_runner_in_use(world_, name);
-  };
-  const auto done = [this, id = scope.id(),
-                     as_of = loop_->now()](Result<github::SweepReport> report) {
-    if (!report) {
-      return log(Level::warn, "ghost_sweep_failed",
-                 {{"scope", id}, {"error", report.error().what}});
-    }
-    for (const auto& runner : report->deleted) {
-      log(Level::info, "ghost_runner_deleted", {{"scope", id}, {"runner", runner.name}});
-    }
-    for (const auto& [runner, error] : report->failed) {
-      log(Level::warn, "ghost_runner_kept",
-          {{"scope", id}, {"runner", runner.name}, {"error", error.what}});
-    }
-    core::RunnersSeen seen{id, as_of, {}};
-    for (const auto& runner : report->live) {
-      seen.runners.push_back(core::RunnerSeen{runner.id, runner.busy});
-    }
-    post(std::move(seen));
-  };
-  github::sweep_ghosts(*github_, scope, config_.host.id, is_live, done);
-}
-
 VmHooks Daemon::make_hooks() {
   VmHooks hooks;
   hooks.report = [this](core::Event event) { post(std::move(event)); };
@@ -315,6 +262,7 @@ Result<void> Daemon::run() {
     TRY(loop_->run_once());
     turn();
   }
+  TRY(end_discovery());
   // A record may only wait for GitHub's word; the next daemon's sweep sees to its runner.
   const bool in_use =
       std::ranges::any_of(world_.vms, [](const auto& vm) { return !vm.second.removed; });

@@ -77,6 +77,7 @@ class Daemon {
   Result<void> take_over();
   Result<void> try_reload(core::Config config, Reloaded& reloaded);
   void discover();
+  Result<void> end_discovery();
   void look_at_runners();
   void sweep(const core::Scope& scope);
   VmHooks make_hooks();

@@ -9,6 +9,7 @@
 #include "github/clock.h"
 #include "github/groups.h"
 #include "github/poll.h"
+#include "github/scale_sets.h"
 #include "sys/loop.h"
 
 namespace mvr::daemon {
@@ -30,6 +31,19 @@ Result<T> await(sys::Loop& loop, const std::function<void(github::Client::Done<T
     TRY(loop.run_once(Duration(1'000)));
   }
   return std::move(**answer);
+}
+
+// A scope of scale sets: jobs come from its message queues, listing them is optional.
+Finding check_sets(sys::Loop& loop, github::Client& client, const core::Scope& scope) {
+  const auto reached =
+      await<bool>(loop, [&](auto done) { client.scale_sets(scope).reach(std::move(done)); });
+  if (!reached) return {"github", Verdict::fail, reached.error().what, kAbout};
+  const auto runners = await<std::vector<github::RunnerRecord>>(
+      loop, [&](auto done) { client.list_runners(scope, std::move(done)); });
+  if (!runners) return {"github", Verdict::fail, runners.error().what, kAbout};
+  return {"github", Verdict::ok,
+          scope.id() + ": scale sets can be reached, runners: " + std::to_string(runners->size()),
+          ""};
 }
 
 // Both questions the daemon asks all day: which jobs wait, which runners there are.
@@ -122,11 +136,11 @@ std::vector<Finding> check_github(const core::Config& config) {
   (*client)->on_clock_skew([&](Duration offset) { skew = offset; });
   std::vector<Finding> findings;
   for (const auto& scope : config.github.scopes) {
-    findings.push_back(check_scope(**loop, **client, scope));
+    const bool has_sets = config.github.feed_of(scope) == core::Feed::scale_set;
+    findings.push_back(has_sets ? check_sets(**loop, **client, scope)
+                                : check_scope(**loop, **client, scope));
     if (findings.back().verdict == Verdict::fail) continue;
-    if (config.github.feed_of(scope) == core::Feed::poll) {
-      findings.push_back(check_polling(**loop, **client, config.github, scope));
-    }
+    if (!has_sets) findings.push_back(check_polling(**loop, **client, config.github, scope));
     if (scope.kind == core::ScopeKind::repository) continue;
     findings.push_back(check_group(**loop, **client, config, scope));
   }

@@ -50,6 +50,7 @@ class Account {
   [[nodiscard]] Groups& groups() { return groups_; }
   // What opens the way to the scope's scale sets.
   void registration_token(const core::Scope& scope, Done<Secret> done);
+  // Calls back once, perhaps before it returns.
   void is_public(const core::Scope& scope, Done<bool> done);
   [[nodiscard]] Transport& transport() { return *transport_; }
 
@@ -61,8 +62,6 @@ class Account {
   void ask_group(const core::Scope& scope, const std::string& repository, JobListing listing,
                  Done<JobListing> done);
   void post_jit(const core::Scope& scope, JitRequest request, Done<JitConfig> done);
-  void is_group_public(const core::Scope& scope, const std::string& url, int pages,
-                       Done<bool> done);
   [[nodiscard]] std::string lacking(const core::Scope& scope) const;
 
   sys::Loop& loop_;

@@ -369,9 +369,12 @@ Result<App*> Client::app(const core::Credentials& from) {
 }
 
 void Client::is_public(const core::Scope& scope, Done<bool> done) {
-  state_->with_account<bool>(scope, std::move(done), [scope](Account& account, Done<bool> then) {
-    account.is_public(scope, std::move(then));
-  });
+  state_->with_account<bool>(
+      scope, std::move(done), [this, scope](Account& account, Done<bool> then) {
+        account.is_public(scope, [this, then = std::move(then)](Result<bool> is_public) {
+          state_->later([then, is_public = std::move(is_public)] { then(is_public); });
+        });
+      });
 }
 
 ScaleSets& Client::scale_sets(const core::Scope& scope) { return state_->scale_sets(scope); }

@@ -57,6 +57,23 @@ class ScaleSetDiscovery final : public Discovery {
     arm_safety(loop_.now() + tuning_.safety_interval);
   }
 
+  // Other profiles or labels are other sets: the sessions of the former ones are given back first.
+  void renew(const core::Config& config) override {
+    const bool is_same = config.github == config_.github && config.profiles == config_.profiles;
+    config_ = config;
+    if (const core::Scope* scope = config_.scope(scope_.id())) scope_ = *scope;
+    if (is_same || !report_) return;
+    stop([this, report = report_, alive = std::weak_ptr<bool>(alive_)] {
+      if (alive.expired()) return;
+      sets_.clear();
+      is_listing_ = false;
+      is_denied_ = false;
+      start(report);
+    });
+  }
+
+  [[nodiscard]] std::vector<Look> looks() const override { return {}; }
+
   // The queue tells of a job by itself. Where it does not, the listing is what may show it, as soon
   // as the job counts there.
   void hint(std::string_view repository) override {

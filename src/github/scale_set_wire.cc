@@ -447,21 +447,6 @@ Error explain_service(int status, const std::map<std::string, std::string>& head
   return Error{meaning.code, std::move(text)};
 }
 
-Result<std::optional<bool>> decode_group_openness(std::string_view body, std::string_view group) {
-  static constexpr std::array<std::string_view, 3> kFields{"name", "default",
-                                                           "allows_public_repositories"};
-  TRY_ASSIGN(const auto rows, read_rows(body, "runner_groups", kFields));
-  for (const JsonRow& row : rows) {
-    TRY_ASSIGN(const std::string name, row.text("name"));
-    TRY_ASSIGN(const bool is_default, row.flag_or_false("default"));
-    const bool is_it = group.empty() ? is_default : ascii_lower(name) == ascii_lower(group);
-    if (!is_it) continue;
-    TRY_ASSIGN(const bool is_open, row.flag_or_false("allows_public_repositories"));
-    return std::optional<bool>(is_open);
-  }
-  return std::optional<bool>();
-}
-
 Result<bool> decode_repository_openness(std::string_view body) {
   TRY_ASSIGN(json document, parse_object(body));
   json* is_private = member(document, "private");

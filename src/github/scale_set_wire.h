@@ -106,9 +106,7 @@ bool is_fault(std::string_view body);
 Error explain_service(int status, const std::map<std::string, std::string>& headers,
                       std::string_view body, std::string_view label);
 
-// May jobs of public repositories come to runners of the group called `group` (empty: the default
-// one)? Of the REST API's list of groups, and of a repository. Nothing: no such group.
-Result<std::optional<bool>> decode_group_openness(std::string_view body, std::string_view group);
+// Is a repository public?
 Result<bool> decode_repository_openness(std::string_view body);
 
 }  // namespace mvr::github

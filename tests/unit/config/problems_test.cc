@@ -318,6 +318,10 @@ TEST_CASE("scopes say what they are") {
        {"c.yaml:4:45: github.scopes[0].organizations: is for an enterprise"}},
       {scopes("[{repository: a/b, discovery: push}]"),
        {"c.yaml:4:41: github.scopes[0].discovery: \"push\" is not one of poll, scale-set"}},
+      {scopes("[{organization: a, discovery: scale-set, repositories: [b]}]"),
+       {"c.yaml:4:66: github.scopes[0].repositories: cannot be kept to with discovery: scale-set, "
+        "where the runner group decides: choose its repositories in GitHub's settings and leave "
+        "this out"}},
       {scopes("[{repository: a/b, repositories: [c], runner_group: g}]"),
        {"c.yaml:4:44: github.scopes[0].repositories: is for an organization, not for a repository",
         "c.yaml:4:63: github.scopes[0].runner_group: is for an organization, not for a "
@@ -330,6 +334,22 @@ TEST_CASE("scopes say what they are") {
         "c.yaml:4:55: github.scopes[0].repositories[2]: \"b\" is in the list already"}},
       {scopes("[a/b]"),
        {"c.yaml:4:12: github.scopes[0]: a single value is not a mapping of keys to values"}},
+  });
+}
+
+TEST_CASE("a scale set needs fixed labels, and a name of its own") {
+  const std::string github =
+      "github: {token_file: /t, scopes: [{repository: a/b, discovery: scale-set}]}\nprofiles:\n";
+  const std::string why = " cannot be served in \"a/b\", whose discovery is scale-set: ";
+  check({
+      {github + "- {name: p, labels: [\"mv-{cpus}c-{memory}g\"], max_vcpus: 4, max_memory: 8GiB}\n",
+       {"c.yaml:3:1: profiles: profile \"p\"" + why +
+        "a scale set has fixed labels, and {cpus} and {memory} stand for any; name the sizes as "
+        "profiles, or use discovery: poll there"}},
+      {github + "- {name: p, labels: [x]}\n- {name: q, labels: [x, y]}\n",
+       {"c.yaml:3:1: profiles: profile \"q\"" + why +
+        "its first label \"x\", which names its scale set, is that of profile \"p\", too; put "
+        "another label first"}},
   });
 }
 

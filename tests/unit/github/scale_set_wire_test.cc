@@ -241,14 +241,7 @@ TEST_CASE("refusals of the service are told apart, and can be looked up") {
   CHECK(says(error, "ActivityId a-1; X-GitHub-Request-Id F:1"));
 }
 
-TEST_CASE("whether public jobs may come is read of a group and of a repository") {
-  const std::string groups =
-      R"({"total_count":2,"runner_groups":[{"id":1,"name":"Default","default":true,)"
-      R"("allows_public_repositories":false},{"id":7,"name":"Open","default":false,)"
-      R"("allows_public_repositories":true}]})";
-  CHECK(decode_group_openness(groups, "").value() == false);
-  CHECK(decode_group_openness(groups, "open").value() == true);
-  CHECK(!decode_group_openness(groups, "none").value());
+TEST_CASE("whether public jobs may come is read of a repository") {
   CHECK(decode_repository_openness(R"({"private":false})") == true);
   CHECK(decode_repository_openness(R"({"private":true})") == false);
   CHECK(!decode_repository_openness(R"({"private":"no"})"));
