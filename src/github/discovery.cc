@@ -29,14 +29,14 @@ class Discoveries final : public Discovery {
 
   void renew(const core::Config& config) override {
     poll_->renew(config);
-    for (const auto& [id, sets] : sets_) {
-      if (serves(config, id)) sets->renew(config);
+    for (auto each = sets_.begin(); each != sets_.end();) {
+      if (serves(config, each->first)) {
+        (each++)->second->renew(config);
+      } else {
+        dismiss(std::move(each->second));
+        each = sets_.erase(each);
+      }
     }
-    std::erase_if(sets_, [&](auto& each) {
-      if (serves(config, each.first)) return false;
-      dismiss(std::move(each.second));
-      return true;
-    });
     for (const std::string& id : take_sets(config)) sets_.at(id)->start(report_);
   }
 

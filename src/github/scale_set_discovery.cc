@@ -214,8 +214,9 @@ class ScaleSetDiscovery final : public Discovery {
   }
 
   // Known faults of the queue: a re-run is not announced to a set without runners, an assignment
-  // gets lost. Jobs that have been queued for long, more than the queue knows of, and which it had
-  // leave to give to us, get a VM all the same: any runner of the set may take them.
+  // gets lost. Jobs that have been queued for long, more than the queue knows of, get a VM all the
+  // same: any runner of the set may take them. What the queue holds back because this host has no
+  // room is among them, so that it is seen to wait.
   void compare(const std::vector<core::JobHint>& listed) {
     std::map<std::string, std::vector<core::JobHint>> by_profile;
     const WallTime old = sys::wall_now() - tuning_.safety_age;
@@ -227,13 +228,10 @@ class ScaleSetDiscovery final : public Discovery {
     for (Set& set : sets_) {
       std::vector<core::JobHint> jobs = std::move(by_profile[set.profile]);
       const AssignedJobs& queue = set.listener->jobs();
-      const std::uint32_t capacity = capacity_(scope_.id(), set.profile);
-      const std::size_t room = capacity - std::min<std::size_t>(capacity, queue.assigned());
       const std::size_t more = jobs.size() - std::min(jobs.size(), queue.level());
       // The queue gives out the oldest first.
       const std::size_t known = jobs.size() - more;
       jobs.erase(jobs.begin(), jobs.begin() + static_cast<std::ptrdiff_t>(known));
-      jobs.resize(std::min(jobs.size(), room));
       set.messages = set.listener->messages();
       is_news = is_news || jobs != set.overlooked;
       set.overlooked = std::move(jobs);

@@ -19,20 +19,15 @@ std::size_t waiting(const QueueStatistics& statistics) {
 }  // namespace
 
 void AssignedJobs::restart(const QueueStatistics& statistics, WallTime now) {
-  assigned_ = statistics.assigned;
   set_level(waiting(statistics), now);
 }
 
 void AssignedJobs::apply(const QueueMessage& message, WallTime now) {
   const std::size_t fresh = take_names(message, now);
   std::size_t level = level_;
-  if (message.statistics) {
-    level = waiting(*message.statistics);
-    assigned_ = message.statistics->assigned;
-  }
+  if (message.statistics) level = waiting(*message.statistics);
   const bool says_nothing = !message.statistics || message.statistics->assigned == 0;
   if (says_nothing) level = std::max(level, fresh);
-  assigned_ = std::max(assigned_, level);
   set_level(level, now);
 }
 

@@ -27,8 +27,6 @@ class AssignedJobs {
   void apply(const QueueMessage& message, WallTime now);
 
   [[nodiscard]] std::size_t level() const { return level_; }
-  // Those that run among them.
-  [[nodiscard]] std::size_t assigned() const { return assigned_; }
   // As many as the level (but at most kMost), oldest first; ids are stable.
   [[nodiscard]] std::vector<core::JobHint> jobs() const;
   static constexpr std::size_t kMost = 2000;
@@ -42,7 +40,6 @@ class AssignedJobs {
   std::map<std::int64_t, core::JobHint> known_;  // assigned and neither started nor completed
   std::vector<WallTime> nameless_;               // since when there is an n-th job without a name
   std::size_t level_ = 0;
-  std::size_t assigned_ = 0;
 };
 
 }  // namespace mvr::github

@@ -9,7 +9,13 @@ namespace {
 
 constexpr int kBurst = 20;  // of polls that are answered at once
 constexpr Duration kPermitted{3'600'000};
+constexpr Duration kPermitRetry{60'000};
 constexpr std::uint32_t kPatience = 1;  // failures of a poll in a row that nobody is told of
+
+bool is_passing(const Error& error) {
+  return error.code == Errc::unavailable || error.code == Errc::timed_out ||
+         error.code == Errc::rate_limited;
+}
 
 }  // namespace
 
@@ -35,6 +41,10 @@ void SetListener::later(Instant when, void (SetListener::*act)()) {
 void SetListener::begin() {
   parts_.permit([this, alive = std::weak_ptr<bool>(alive_)](const Result<bool>& may) {
     if (alive.expired() || stopped_) return;
+    if (!may && session_ && is_passing(may.error())) {
+      permitted_until_ = parts_.loop.now() + kPermitRetry;  // what held so far holds on
+      return next();
+    }
     if (!may) return failed(may.error());
     permitted_until_ = parts_.loop.now() + kPermitted;
     ensure();
@@ -94,6 +104,10 @@ void SetListener::refresh() {
 }
 
 void SetListener::refreshed(Result<QueueSession> session) {
+  if (!session && is_passing(session.error())) {
+    was_refreshed_ = false;
+    return wait_for_better(std::move(session.error()), core::kApiBackoff);
+  }
   if (!session) return failed(std::move(session.error()));
   adopt(std::move(*session));
   next();
@@ -160,14 +174,13 @@ void SetListener::on_poll(Result<std::optional<QueueMessage>> answer) {
 
 void SetListener::on_lost(const Error& error) {
   if (error.code == Errc::unauthorized && !std::exchange(was_refreshed_, true)) return refresh();
-  const bool is_passing = error.code == Errc::unavailable || error.code == Errc::timed_out;
-  if (is_passing && failures_ < kPatience) {
+  if (is_passing(error) && failures_ < kPatience) {
     ++failures_;
     return later(parts_.loop.now() +
                      core::backoff_delay(parts_.sets.tuning().retry_backoff, 1, parts_.owner),
                  &SetListener::next);
   }
-  if (!is_passing) return failed(error);
+  if (!is_passing(error)) return failed(error);
   // An outage of GitHub's is not the session's end.
   wait_for_better(error, core::kApiBackoff);
 }
@@ -238,7 +251,7 @@ void SetListener::wait_for_better(Error error, core::BackoffPolicy policy) {
   const Instant retry =
       parts_.loop.now() + core::backoff_delay(policy, ++failures_, parts_.owner + parts_.wish.name);
   failure_ = Failure{std::move(error), retry};
-  later(retry, &SetListener::begin);
+  later(retry, session_ ? &SetListener::next : &SetListener::begin);
   parts_.changed();
 }
 

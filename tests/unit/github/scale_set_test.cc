@@ -126,6 +126,16 @@ TEST_CASE("a queue token that is refused is refreshed, once") {
     CHECK(bench.count(kOpen) == 1);
     CHECK(bench.failures->empty());
   }
+  SECTION("later, when GitHub fails meanwhile") {
+    SetBench later;
+    for (int n = 0; n < 2; ++n) later.server->add(kPoll, status(401));
+    later.server->add(kRefresh, status(502));
+    later.server->add(kRefresh, session_answer(later, "queue-2", "null"));
+    later.listen();
+    later.run_until_asked(kPoll, 3);
+    CHECK(later.count(kRefresh) == 2);
+    CHECK(later.count(kOpen) == 1);
+  }
   SECTION("or a new session is opened") {
     bench.server->add(kPoll, status(401));
     bench.listen();
@@ -176,6 +186,7 @@ TEST_CASE("one failure of GitHub's is nobody's business, the second is") {
   worse.run_until_asked(kPoll, 3);
   CHECK(worse.count(kOpen) == 1);  // an outage does not end the session
   CHECK(worse.count(kClose) == 0);
+  CHECK(worse.count("GET /repos/acme/app") == 1);
 }
 
 TEST_CASE("a byte order mark in front of an answer does no harm") {
