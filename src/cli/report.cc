@@ -118,7 +118,7 @@ void register_report(CLI::App& app, Context& context, int& exit_code) {
   auto options = std::make_shared<Options>();
   verb->add_option("--since", options->since, "how far back, such as 30d")->capture_default_str();
   verb->add_option("--by", options->by, "what makes a line")
-      ->check(CLI::IsMember({"repo", "workflow", "job", "profile", "cause"}))
+      ->check(CLI::IsMember({"repo", "workflow", "job", "profile", "cause", "user"}))
       ->capture_default_str()
       ->type_name("WHAT");
   verb->add_option("-o,--output", options->form, "table, csv or json")

@@ -13,7 +13,7 @@ namespace mvr::history {
 namespace {
 
 // Entry n brings a file from version n to n + 1. Never change one that was released: add one.
-constexpr std::array<std::string_view, 2> kMigrations{
+constexpr std::array<std::string_view, 3> kMigrations{
     "CREATE TABLE finished ("
     " id INTEGER PRIMARY KEY,"
     " vm TEXT NOT NULL,"
@@ -36,20 +36,37 @@ constexpr std::array<std::string_view, 2> kMigrations{
     "ALTER TABLE finished ADD COLUMN repository TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE finished ADD COLUMN workflow TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE finished ADD COLUMN queued_ms INTEGER",
+    "ALTER TABLE finished ADD COLUMN runner TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE finished ADD COLUMN wanted TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE finished ADD COLUMN job_id INTEGER NOT NULL DEFAULT 0;"  // 0: no facts
+    "ALTER TABLE finished ADD COLUMN run_id INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE finished ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE finished ADD COLUMN conclusion TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE finished ADD COLUMN branch TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE finished ADD COLUMN event TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE finished ADD COLUMN actor TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE finished ADD COLUMN first_step_ms INTEGER;"
+    "ALTER TABLE finished ADD COLUMN completed_ms INTEGER",
 };
 // "MVRH": tells a history from any other SQLite file.
 constexpr std::int64_t kApplicationId = 0x4d565248;
 
 constexpr std::string_view kNewestRows = "finished";
-// What readers make of a file of version 1, which they must not change.
-constexpr std::string_view kFirstRows =
-    "(SELECT *, '' AS repository, '' AS workflow, NULL AS queued_ms FROM finished)";
+// What readers make of the files of older versions, which they must not change.
+constexpr std::array<std::string_view, 2> kOlderRows{
+    "(SELECT *, '' AS repository, '' AS workflow, NULL AS queued_ms, '' AS runner, '' AS wanted,"
+    " 0 AS job_id, 0 AS run_id, 0 AS attempt, '' AS conclusion, '' AS branch, '' AS event,"
+    " '' AS actor, NULL AS first_step_ms, NULL AS completed_ms FROM finished)",
+    "(SELECT *, '' AS runner, '' AS wanted, 0 AS job_id, 0 AS run_id, 0 AS attempt,"
+    " '' AS conclusion, '' AS branch, '' AS event, '' AS actor, NULL AS first_step_ms,"
+    " NULL AS completed_ms FROM finished)",
+};
 
 constexpr std::string_view kInsert =
     "INSERT INTO finished (vm, profile, scope, job, result, cause, cause_text, repository,"
-    " workflow, exit_code, queued_ms, created_ms, listening_ms, started_ms, ended_ms, host,"
-    " vcpus, memory, disk)"
-    " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+    " workflow, runner, wanted, exit_code, queued_ms, created_ms, listening_ms, started_ms,"
+    " ended_ms, host, vcpus, memory, disk)"
+    " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
     // Names are random: over the years one may come again, but not among the latest.
     " WHERE NOT EXISTS (SELECT * FROM finished"
     "  WHERE id > (SELECT max(id) FROM finished) - 1000 AND vm = ?)";
@@ -57,11 +74,25 @@ constexpr std::string_view kForget =
     "DELETE FROM finished WHERE id <= (SELECT max(id) FROM finished) - ?";
 constexpr std::string_view kSelect =
     "SELECT vm, profile, scope, job, result, cause, cause_text, repository, workflow, exit_code,"
-    " queued_ms, created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk FROM ";
+    " queued_ms, created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk, runner,"
+    " wanted, job_id, run_id, attempt, conclusion, branch, event, actor, first_step_ms, "
+    "completed_ms"
+    " FROM ";
 constexpr std::string_view kRecent = " ORDER BY id DESC LIMIT ?";
 constexpr std::string_view kBetween =
     " WHERE coalesce(queued_ms, created_ms) >= ? AND coalesce(queued_ms, created_ms) < ?"
     " ORDER BY coalesce(queued_ms, created_ms), id LIMIT ?";
+constexpr std::string_view kWanting = " WHERE wanted <> '' AND ended_ms >= ? ORDER BY id LIMIT ?";
+constexpr std::string_view kWantNothing =
+    "UPDATE finished SET wanted = ''"
+    " WHERE id = (SELECT max(id) FROM finished WHERE vm = ? AND wanted <> ''"
+    "  AND id > (SELECT max(id) FROM finished) - 10000)";
+constexpr std::string_view kAddFacts =
+    "UPDATE finished SET wanted = '', job_id = ?, run_id = ?, attempt = ?, repository = ?,"
+    " workflow = ?, conclusion = ?, branch = ?, event = ?, actor = ?,"
+    " queued_ms = coalesce(?, queued_ms), first_step_ms = ?, completed_ms = ?"
+    " WHERE id = (SELECT max(id) FROM finished WHERE vm = ? AND wanted <> ''"
+    "  AND id > (SELECT max(id) FROM finished) - 10000)";
 constexpr std::string_view kRuns =
     "SELECT profile, repository, workflow, job, started_ms, ended_ms FROM ";
 // What failed in its own time tells as much as what succeeded; what was cut off does not. A
@@ -165,6 +196,23 @@ Result<void> each_run(Database& database, const std::string& table,
   }
 }
 
+void read_facts(Statement& row, FinishedJob& job) {
+  core::JobFacts& facts = job.facts;
+  facts.job = row.integer();
+  facts.run = row.integer();
+  facts.attempt = row.integer();
+  facts.conclusion = row.text();
+  facts.branch = row.text();
+  facts.event = row.text();
+  facts.actor = row.text();
+  facts.first_step = from_ms(row.optional_integer());
+  facts.completed = from_ms(row.optional_integer());
+  if (facts.job == 0) return;
+  facts.repository = job.repository;
+  facts.workflow = job.workflow;
+  facts.created = job.queued;
+}
+
 Result<FinishedJob> read_row(Statement& row) {
   FinishedJob job;
   job.vm = row.text();
@@ -186,6 +234,9 @@ Result<FinishedJob> read_row(Statement& row) {
   job.size.vcpus = bounded<std::uint32_t>(row.integer());
   job.size.memory = to_bytes(row.integer());
   job.size.disk = to_bytes(row.integer());
+  job.runner = row.text();
+  job.wanted = row.text();
+  read_facts(row, job);
   TRY(row.row_error());
   return job;
 }
@@ -208,15 +259,18 @@ Result<std::unique_ptr<History>> History::open_to_read(const std::string& path) 
   TRY_ASSIGN(Database database, Database::open_to_read(path));
   TRY_ASSIGN(const std::int64_t version, version_of(database));
   if (version == 0) return fail(Errc::not_found, "history " + path + ": it has no entries yet");
-  const std::string_view rows = version == 1 ? kFirstRows : kNewestRows;
+  const bool is_older = version < static_cast<std::int64_t>(kMigrations.size());
+  const std::string_view rows =
+      is_older ? kOlderRows.at(static_cast<std::size_t>(version) - 1) : kNewestRows;
   return std::unique_ptr<History>(new History(std::move(database), rows));
 }
 
 Result<void> History::record(const FinishedJob& job) {
   TRY_ASSIGN(Transaction transaction, Transaction::begin(*database_));
   TRY_ASSIGN(Statement insert, database_->prepare(kInsert));
-  for (const std::string* text : {&job.vm, &job.profile, &job.scope, &job.job, &job.result,
-                                  &job.cause, &job.cause_text, &job.repository, &job.workflow}) {
+  for (const std::string* text :
+       {&job.vm, &job.profile, &job.scope, &job.job, &job.result, &job.cause, &job.cause_text,
+        &job.repository, &job.workflow, &job.runner, &job.wanted}) {
     insert.bind(std::string_view(*text));
   }
   insert.bind(job.exit_code ? std::optional<std::int64_t>(*job.exit_code) : std::nullopt);
@@ -233,6 +287,35 @@ Result<void> History::record(const FinishedJob& job) {
   forget.bind(static_cast<std::int64_t>(kMaxEntries));
   TRY(forget.step());
   return transaction.commit();
+}
+
+Result<void> History::add_facts(const std::string& vm, const core::JobFacts& facts) {
+  if (facts.job == 0) {
+    TRY_ASSIGN(Statement nothing, database_->prepare(kWantNothing));
+    nothing.bind(std::string_view(vm));
+    TRY(nothing.step());
+    return {};
+  }
+  TRY_ASSIGN(Statement update, database_->prepare(kAddFacts));
+  for (const std::int64_t number : {facts.job, facts.run, facts.attempt}) update.bind(number);
+  for (const std::string* text : {&facts.repository, &facts.workflow, &facts.conclusion,
+                                  &facts.branch, &facts.event, &facts.actor}) {
+    update.bind(std::string_view(*text));
+  }
+  for (const auto& time : {facts.created, facts.first_step, facts.completed}) {
+    update.bind(to_ms(time));
+  }
+  update.bind(std::string_view(vm));
+  TRY(update.step());
+  return {};
+}
+
+Result<std::vector<FinishedJob>> History::wanting(WallTime since, std::size_t limit) {
+  TRY_ASSIGN(Statement rows,
+             database_->prepare(std::string(kSelect).append(rows_).append(kWanting)));
+  rows.bind(std::int64_t{since.time_since_epoch().count()});
+  rows.bind(to_limit(limit));
+  return read_all(rows);
 }
 
 Result<std::vector<FinishedJob>> History::read_all(Statement& rows) {

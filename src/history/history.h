@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "core/config.h"
+#include "core/job_facts.h"
 #include "core/records.h"
 
 namespace mvr::history {
@@ -34,6 +35,10 @@ struct FinishedJob {
   std::optional<WallTime> ended;
   std::string host;      // host.id
   core::Resources size;  // what the VM took
+  std::string runner;    // its name at GitHub; empty: it had none
+  std::string
+      wanted;  // where to look for the facts, while they are missing; see daemon/job_facts.h
+  core::JobFacts facts;  // what GitHub said later
   friend bool operator==(const FinishedJob&, const FinishedJob&) = default;
 };
 
@@ -61,6 +66,11 @@ class History {
   // A VM that is entered already, among the latest, stays as it was entered: whoever does not know
   // whether that was done does it again.
   Result<void> record(const FinishedJob& job);
+  // What GitHub said of the latest entry of this VM; it knows better than we whose job it was. From
+  // now on nothing is wanted; with the facts of no job, that is all.
+  Result<void> add_facts(const std::string& vm, const core::JobFacts& facts);
+  // At most `limit` entries that want facts and ended at `since` or later, the oldest first.
+  Result<std::vector<FinishedJob>> wanting(WallTime since, std::size_t limit);
   // At most `limit` entries, the latest first.
   Result<std::vector<FinishedJob>> recent(std::size_t limit);
   // At most `limit` entries whose jobs were queued (where that is not known: whose VMs were

@@ -11,12 +11,13 @@
 namespace mvr::history {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, ReportBy>, 5> kWords{
+constexpr std::array<std::pair<std::string_view, ReportBy>, 6> kWords{
     {{"repo", ReportBy::repository},
      {"workflow", ReportBy::workflow},
      {"job", ReportBy::job},
      {"profile", ReportBy::profile},
-     {"cause", ReportBy::cause}}};
+     {"cause", ReportBy::cause},
+     {"user", ReportBy::user}}};
 
 // Words of core::cause_name() for ends that are nobody's fault.
 constexpr std::array<std::string_view, 4> kGoodEnds{"finished", "unused", "cancelled", "killed"};
@@ -33,6 +34,9 @@ std::string key_of(const FinishedJob& job, ReportBy by) {
       return job.profile;
     case ReportBy::cause:
       return job.cause;
+    case ReportBy::user:
+      add(job.facts.actor);
+      break;
     case ReportBy::job:
       add(job.repository);
       add(job.workflow);
@@ -86,9 +90,9 @@ void add(Group& group, const FinishedJob& job) {
     row.minutes += static_cast<std::size_t>(std::chrono::ceil<std::chrono::minutes>(run).count());
     group.runs.push_back(run);
   }
-  if (job.queued && job.started) {
-    group.waits.push_back(std::max(*job.started - *job.queued, Duration{0}));
-  }
+  // Where GitHub told when the first step began, both times are by its clock.
+  const auto begun = job.facts.first_step ? job.facts.first_step : job.started;
+  if (job.queued && begun) group.waits.push_back(std::max(*begun - *job.queued, Duration{0}));
 }
 
 ReportRow finished(Group group) {

@@ -12,8 +12,8 @@
 
 namespace mvr::history {
 
-enum class ReportBy { repository, workflow, job, profile, cause };
-// "repo", "workflow", "job", "profile", "cause"; nothing for other words.
+enum class ReportBy { repository, workflow, job, profile, cause, user };
+// "repo", "workflow", "job", "profile", "cause", "user"; nothing for other words.
 std::optional<ReportBy> parse_report_by(std::string_view word);
 
 struct ReportRow {
@@ -23,7 +23,7 @@ struct ReportRow {
   std::size_t lost = 0;     // VMs that ended by a fault: of the guest, of the host, or by a limit
   Duration busy{};          // all their time, each job's from its start to the end of its VM
   std::size_t minutes = 0;  // the same, each job's rounded up to minutes as GitHub bills them
-  std::size_t waits = 0;    // jobs whose wait is known: created at GitHub until it started
+  std::size_t waits = 0;    // jobs whose wait is known: created at GitHub until the first step
   Duration wait_median{};
   Duration wait_p95{};
   Duration run_median{};

@@ -53,7 +53,26 @@ FinishedJob full_job() {
   job.ended = at(1'795'000'065'000);
   job.host = "build7";
   job.size = core::Resources{gib(4), 2, gib(20)};
+  job.runner = "mv-h1-small-0a1b2c3d";
+  job.wanted = "acme/web#17";
   return job;
+}
+
+core::JobFacts facts() {
+  core::JobFacts made;
+  made.job = 48'000'000'001;
+  made.run = 17'000'000'001;
+  made.attempt = 2;
+  made.repository = "acme/api";
+  made.workflow = "deploy";
+  made.conclusion = "failure";
+  made.branch = "main'; --";
+  made.event = "push";
+  made.actor = "mona";
+  made.created = at(1'794'999'980'000);
+  made.first_step = at(1'795'000'006'000);
+  made.completed = at(1'795'000'060'000);
+  return made;
 }
 
 FinishedJob named(const std::string& vm) {
@@ -91,6 +110,9 @@ constexpr const char* kVersion1 =
     "INSERT INTO finished VALUES (1, 'small-a', 'small', 'acme/web', 'build', 'Succeeded', "
     "'finished', '', 0, 1000, 2000, 3000, 9000, 'h1', 2, 1024, 2048);"
     "PRAGMA application_id = 1297502792; PRAGMA user_version = 1";
+
+// The columns of version 3.
+const std::string kNoFacts = "'', '', 0, 0, 0, '', '', '', '', NULL, NULL";
 
 FinishedJob version_1_job() {
   FinishedJob job;
@@ -184,7 +206,8 @@ TEST_CASE("an old job makes room for a new one beyond the bound") {
           "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " +
               std::to_string(History::kMaxEntries) +
               ") INSERT INTO finished SELECT i, 'old', '', '', '', '', '', '', NULL, NULL, NULL, "
-              "NULL, NULL, '', 0, 0, 0, '', '', NULL FROM n");
+              "NULL, NULL, '', 0, 0, 0, '', '', NULL, " +
+              kNoFacts + " FROM n");
   const auto history = opened(dir.file());
   REQUIRE(history->record(named("new")));
   const std::vector<FinishedJob> jobs = recent(*history, History::kMaxEntries + 10);
@@ -243,7 +266,7 @@ TEST_CASE("a history of a newer mvrunner is refused") {
   REQUIRE_FALSE(history);
   CHECK(history.error() ==
         Error{Errc::invalid, "history " + dir.file() +
-                                 ": written by a newer mvrunner (version 7, this one knows 2); "
+                                 ": written by a newer mvrunner (version 7, this one knows 3); "
                                  "upgrade, or move the file away"});
 }
 
@@ -253,9 +276,11 @@ TEST_CASE("a column of the wrong type is an error") {
   run_sql(dir.file(),
           "DROP TABLE finished; CREATE TABLE finished (id INTEGER PRIMARY KEY, vm, profile, scope, "
           "job, result, cause, cause_text, exit_code, created_ms, listening_ms, started_ms, "
-          "ended_ms, host, vcpus, memory, disk, repository, workflow, queued_ms);"
+          "ended_ms, host, vcpus, memory, disk, repository, workflow, queued_ms, runner, wanted, "
+          "job_id, run_id, attempt, conclusion, branch, event, actor, first_step_ms, completed_ms);"
           "INSERT INTO finished VALUES (1, 5, '', '', '', '', '', '', NULL, NULL, NULL, NULL, "
-          "NULL, '', 0, 0, 0, '', '', NULL)");
+          "NULL, '', 0, 0, 0, '', '', NULL, " +
+              kNoFacts + ")");
   const auto jobs = opened(dir.file())->recent(10);
   REQUIRE_FALSE(jobs);
   CHECK(jobs.error().code == Errc::invalid);
@@ -311,6 +336,61 @@ TEST_CASE("a reader takes a history of version 1 as it is and leaves it so") {
           "INSERT INTO finished SELECT 2, vm, profile, scope, job, result, cause, "
           "cause_text, exit_code, created_ms, listening_ms, started_ms, ended_ms, "
           "host, vcpus, memory, disk FROM finished");
+}
+
+// A file of version 2, with one entry.
+static void make_version_2(const TempDir& dir) {
+  run_sql(dir.file(), kVersion1);
+  run_sql(dir.file(),
+          "ALTER TABLE finished ADD COLUMN repository TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE finished ADD COLUMN workflow TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE finished ADD COLUMN queued_ms INTEGER; PRAGMA user_version = 2");
+}
+
+TEST_CASE("a history of version 2 is upgraded, and read as it is") {
+  const TempDir dir;
+  make_version_2(dir);
+  auto reader = History::open_to_read(dir.file());
+  REQUIRE(reader);
+  CHECK(recent(**reader, 10) == std::vector<FinishedJob>{version_1_job()});
+  REQUIRE(opened(dir.file())->record(full_job()));
+  CHECK(recent(*opened(dir.file()), 10) == std::vector<FinishedJob>{full_job(), version_1_job()});
+}
+
+TEST_CASE("facts are added to the entry that wants them, and correct what was guessed") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  REQUIRE(history->record(full_job()));
+  REQUIRE(history->record(named("other")));
+  REQUIRE(history->add_facts(full_job().vm, facts()));
+  FinishedJob wanted = full_job();
+  wanted.wanted.clear();
+  wanted.repository = "acme/api";
+  wanted.workflow = "deploy";
+  wanted.queued = facts().created;
+  wanted.facts = facts();
+  CHECK(recent(*history, 10) == std::vector<FinishedJob>{named("other"), wanted});
+  core::JobFacts late = facts();
+  late.conclusion = "success";
+  REQUIRE(history->add_facts(full_job().vm, late));  // nothing wants them any more
+  REQUIRE(history->add_facts("nobody", late));
+  CHECK(recent(*history, 10) == std::vector<FinishedJob>{named("other"), wanted});
+}
+
+TEST_CASE("what wants facts is known to a later daemon, until it is given up") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  FinishedJob old = full_job();
+  old.vm = "old";
+  old.ended = at(1'000);
+  for (const auto& job : {old, full_job(), named("unused")}) REQUIRE(history->record(job));
+  const auto wanting = [&] { return history->wanting(at(1'795'000'000'000), 10).value(); };
+  CHECK(wanting() == std::vector<FinishedJob>{full_job()});
+  REQUIRE(history->add_facts(full_job().vm, {}));
+  CHECK(wanting().empty());
+  FinishedJob given_up = full_job();
+  given_up.wanted.clear();
+  CHECK(recent(*history, 10).at(1) == given_up);
 }
 
 TEST_CASE("a reader sees what the daemon records while it is open") {
@@ -415,7 +495,8 @@ TEST_CASE("estimates follow the latest runs only") {
                 std::to_string(count) +
                 ") INSERT INTO finished SELECT NULL, 'v', 'small', 's', 'build', 'Failed', "
                 "'finished', '', 0, NULL, NULL, 0, " +
-                std::to_string(seconds * 1000) + ", '', 0, 0, 0, 'acme/web', 'ci', NULL FROM n");
+                std::to_string(seconds * 1000) + ", '', 0, 0, 0, 'acme/web', 'ci', NULL, " +
+                kNoFacts + " FROM n");
   };
   insert(12'000, 60);
   insert(10'000, 90);

@@ -62,6 +62,21 @@ TEST_CASE("keys have as many parts as they are asked for") {
   CHECK(report(past, ReportBy::job)[0].key == "a/b ci build");
   CHECK(report(past, ReportBy::profile)[0].key == "small");
   CHECK(report(past, ReportBy::cause)[0].key == "finished");
+  CHECK(report(past, ReportBy::user)[0].key == "-");
+}
+
+TEST_CASE("what GitHub said of a job tells who started it, and when its first step began") {
+  FinishedJob known = job_of("a/b", "build", 5 * kSecond, kSecond);
+  known.facts.job = 1;
+  known.facts.actor = "mona";
+  known.facts.first_step = kBegin + 9 * kSecond;
+  FinishedJob early = known;
+  early.facts.first_step = kBegin - kSecond;
+  const auto rows = report({known, early}, ReportBy::user);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].key == "mona");
+  CHECK(rows[0].wait_median == Duration{0});
+  CHECK(rows[0].wait_p95 == 9 * kSecond);
 }
 
 TEST_CASE("a VM without a job counts when it was lost, and only then") {
@@ -91,7 +106,8 @@ TEST_CASE("times that are not known, or run backwards, are no times") {
 TEST_CASE("only the words the command line offers say by what") {
   CHECK(parse_report_by("repo") == ReportBy::repository);
   CHECK(parse_report_by("cause") == ReportBy::cause);
-  CHECK_FALSE(parse_report_by("user"));
+  CHECK(parse_report_by("user") == ReportBy::user);
+  CHECK_FALSE(parse_report_by("actor"));
   CHECK_FALSE(parse_report_by(""));
 }
 
