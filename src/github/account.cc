@@ -41,7 +41,8 @@ Account::Account(sys::Loop& loop, std::string base, TokenSource& source,
       transport_(std::move(transport)),
       fetcher_(*transport_),
       groups_(loop, fetcher_, base_),
-      lister_(loop, fetcher_, base_) {}
+      lister_(loop, fetcher_, base_),
+      job_facts_(loop, *transport_, base_) {}
 
 void Account::post_jit(const core::Scope& scope, JitRequest request, Done<JitConfig> done) {
   ApiRequest call;

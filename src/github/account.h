@@ -13,6 +13,7 @@
 #include "core/config.h"
 #include "github/client.h"
 #include "github/groups.h"
+#include "github/job_facts.h"
 #include "github/listing.h"
 #include "github/pages.h"
 #include "github/token_source.h"
@@ -52,6 +53,7 @@ class Account {
   void registration_token(const core::Scope& scope, Done<Secret> done);
   // Calls back once, perhaps before it returns.
   void is_public(const core::Scope& scope, Done<bool> done);
+  [[nodiscard]] JobFactReader& job_facts() { return job_facts_; }
   [[nodiscard]] Transport& transport() { return *transport_; }
 
  private:
@@ -72,6 +74,7 @@ class Account {
   Fetcher fetcher_;
   Groups groups_;
   Lister lister_;
+  JobFactReader job_facts_;
 };
 
 }  // namespace mvr::github

@@ -363,6 +363,15 @@ std::vector<AccountState> Client::accounts() const {
 
 const Tuning& Client::tuning() const { return state_->tuning; }
 
+void Client::job_facts(const core::Scope& scope, const JobQuestion& question,
+                       Done<std::optional<core::JobFacts>> done) {
+  using Facts = std::optional<core::JobFacts>;
+  state_->with_account<Facts>(scope, std::move(done),
+                              [scope, question](Account& account, Done<Facts> then) {
+                                account.job_facts().read(scope, question, std::move(then));
+                              });
+}
+
 Result<App*> Client::app(const core::Credentials& from) {
   if (!from.app || state_->keyring.count(from) == 0) return nullptr;
   return state_->app_of(from);

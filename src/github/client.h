@@ -14,6 +14,7 @@
 #include "base/units.h"
 #include "core/backoff.h"
 #include "core/config.h"
+#include "core/job_facts.h"
 #include "core/world.h"
 #include "github/keyring.h"
 #include "sys/loop.h"
@@ -73,6 +74,13 @@ struct AccountState {
   std::vector<Count> counts;
 };
 class App;
+
+// Of a job that is over: in which run to look for it, and the runner that had it.
+struct JobQuestion {
+  std::string repository;  // "owner/repo"
+  std::int64_t run = 0;
+  std::string runner;
+};
 
 // How patient the client is. The defaults follow GitHub's advice; tests shorten them.
 struct Tuning {
@@ -143,6 +151,9 @@ class Client {
   void queued_jobs(const core::Scope& scope, Done<JobListing> done);
   // The runner group of an organisation's or enterprise's scope.
   void runner_group(const core::Scope& scope, Done<RunnerGroup> done);
+  // What GitHub says about the job that this runner completed in the run; nothing: none so far.
+  void job_facts(const core::Scope& scope, const JobQuestion& question,
+                 Done<std::optional<core::JobFacts>> done);
   // The App these credentials are of, for what it asks as itself; lives as long as the client.
   // Null: they are not of an App, or not among those the client has. Err: the host has no room for
   // it.

@@ -23,14 +23,21 @@ class Recent {
   }
   // Of too many, the one that was put first goes.
   void put(const Key& key, Value value, Instant now) {
-    const auto found = by_key_.find(key);
-    if (found != by_key_.end()) {
-      entries_.erase(found->second);
-      by_key_.erase(found);
-    }
+    drop(key);
     entries_.push_front(Entry{key, std::move(value), now});
     by_key_[key] = entries_.begin();
     if (entries_.size() > most_) drop_oldest();
+  }
+  void drop(const Key& key) {
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end()) return;
+    entries_.erase(found->second);
+    by_key_.erase(found);
+  }
+  // use(value) of each, what was put last first.
+  template <class Use>
+  void each(Use use) const {
+    for (const Entry& entry : entries_) use(entry.value);
   }
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
 

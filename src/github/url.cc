@@ -285,6 +285,11 @@ std::string run_jobs_url(const std::string& base, std::string_view repository, s
          "/jobs?filter=latest&per_page=100";
 }
 
+std::string run_url(const std::string& base, std::string_view repository, std::int64_t run) {
+  return base + repository_path(repository) + "/actions/runs/" + std::to_string(run) +
+         "?exclude_pull_requests=true";
+}
+
 std::string repositories_url(const std::string& base, std::string_view organization) {
   return base + "/orgs/" + encode_segment(organization) +
          "/repos?type=all&sort=pushed&per_page=100";

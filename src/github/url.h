@@ -31,6 +31,7 @@ bool is_repository_name(std::string_view full_name);
 // Below, `base` is what api_base() returned and `repository` is "owner/name".
 std::string runs_url(const std::string& base, std::string_view repository, std::string_view status);
 std::string run_jobs_url(const std::string& base, std::string_view repository, std::int64_t run);
+std::string run_url(const std::string& base, std::string_view repository, std::int64_t run);
 std::string repositories_url(const std::string& base, std::string_view organization);
 // What an installation of an App sees.
 std::string installed_repositories_url(const std::string& base);

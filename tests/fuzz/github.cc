@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "github/job_facts.h"
 #include "github/scale_set_wire.h"
 #include "github/wire.h"
 
@@ -45,6 +46,18 @@ void check_access_token(std::string_view body) {
   }
 }
 
+void check_facts(std::string_view body) {
+  const auto facts = mvr::github::decode_completed_job(body, "mv-1");
+  if (facts && *facts) {
+    MVR_ASSERT((*facts)->job > 0);
+    MVR_ASSERT((*facts)->run > 0);
+    MVR_ASSERT(is_printable((*facts)->conclusion));
+    MVR_ASSERT(is_printable((*facts)->branch));
+  }
+  const auto start = mvr::github::decode_run_start(body);
+  if (start) MVR_ASSERT(is_printable(start->actor));
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -60,6 +73,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   (void)mvr::github::decode_groups(body);
   (void)mvr::github::decode_installation(body);
   check_access_token(body);
+  check_facts(body);
   (void)mvr::github::parse_http_date(body);
   const std::string message = mvr::github::decode_error_message(body);
   MVR_ASSERT(message.size() <= 400);
