@@ -317,3 +317,21 @@ test('a runner version has its dates', async () => {
   assert.equal(dated.body.registration_deprecates_at, '2026-08-01T00:00:00Z');
   assert.deepEqual(await github.violations(), []);
 });
+
+test('a job that is over says who ran it, how it ended and when its steps began', async () => {
+  const github = await withRepository();
+  const { job_id, run_id } = await github.addJob({ event: 'pull_request' });
+  const started = { status: 'in_progress', runner_name: 'mv-1' };
+  await github.control('PATCH', `/jobs/${job_id}`, started);
+  await github.control('PATCH', `/jobs/${job_id}`, { status: 'completed', conclusion: 'failure' });
+  const { body } = await github.api('GET', `${kRuns}/${run_id}/jobs?filter=latest&per_page=100`);
+  const [job] = body.jobs;
+  assert.equal(job.runner_name, 'mv-1');
+  assert.equal(job.conclusion, 'failure');
+  assert.ok(Date.parse(job.steps[0].started_at) >= Date.parse(job.created_at));
+  const run = await github.api('GET', `${kRuns}/${run_id}?exclude_pull_requests=true`);
+  assert.equal(run.body.event, 'pull_request');
+  assert.equal(run.body.triggering_actor.login, 'mona');
+  assert.equal((await github.api('GET', `${kRuns}/1`)).status, 404);
+  assert.deepEqual(await github.violations(), []);
+});

@@ -109,6 +109,10 @@ function listRuns(call) {
   return listAnswer(call, 'workflow_runs', runs, (run) => runJson(call.base, call.world, run));
 }
 
+function getRun(call) {
+  return { status: 200, body: runJson(call.base, call.world, runOf(call)) };
+}
+
 function listJobs(call) {
   return listAnswer(call, 'jobs', runOf(call).jobs, (job) => jobJson(call.base, call.world, job));
 }
@@ -265,6 +269,7 @@ export const routes = [
     (call) => ({ status: 200, body: fullRepositoryJson(call.base, repositoryOf(call)) }),
   ],
   ['get', `${kRepo}/actions/runs`, ['actions', 'read'], listRuns],
+  ['get', `${kRepo}/actions/runs/{run_id}`, ['actions', 'read'], getRun],
   ['get', `${kRepo}/actions/runs/{run_id}/jobs`, ['actions', 'read'], listJobs],
   ['post', `${kRepo}/actions/runs/{run_id}/cancel`, ['actions', 'write'], cancelRun],
   ['get', `${kRepo}/actions/jobs/{job_id}`, ['actions', 'read'], getJob],

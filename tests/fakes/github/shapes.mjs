@@ -136,6 +136,8 @@ export function fullRepositoryJson(base, repository) {
   };
 }
 
+const kMona = { login: 'mona', id: 2 }; // who starts all runs
+
 export function runJson(base, world, run) {
   const repository = repositoryJson(base, run.repository);
   const url = `${repository.url}/actions/runs/${run.id}`;
@@ -175,6 +177,8 @@ export function runJson(base, world, run) {
       author: person,
       committer: person,
     },
+    actor: ownerJson(base, kMona),
+    triggering_actor: ownerJson(base, kMona),
     repository,
     head_repository: headRepository(repository, run.fork),
   };
@@ -207,6 +211,8 @@ export function jobJson(base, world, job) {
       number: index + 1,
       status: job.status === 'completed' ? 'completed' : 'queued',
       conclusion: job.conclusion,
+      started_at: job.started && iso(job.started),
+      completed_at: job.completed && iso(job.completed),
     })),
     check_run_url: `${repositoryUrl}/check-runs/${job.id}`,
     labels: job.labels,
