@@ -67,6 +67,7 @@ struct Vm {
   std::string repository;  // whose job it was made for; once running: whose job it runs, if known
   std::string workflow;    // of the job it runs, if known
   std::optional<WallTime> queued;  // when that job was created, if known
+  std::int64_t run = 0;            // and the id of its run, if known
   Instant since{};                 // of the phase
   Instant created{};
   std::optional<Runner> runner;       // registered at GitHub and not known to be gone

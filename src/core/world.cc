@@ -194,6 +194,7 @@ class Observer {
     vm.repository = taken->repository;
     vm.workflow = taken->workflow;
     vm.queued = taken->created;
+    vm.run = taken->run_id;
     const auto known =
         world_.estimates.find(estimate_key(taken->repository, taken->workflow, taken->name));
     if (known) vm.expected = *known;

@@ -43,6 +43,7 @@ Daemon::Daemon(core::Config config, DaemonOptions options)
 
 Daemon::~Daemon() {
   // Members that call back into others go first.
+  facts_.reset();
   deliveries_.reset();
   webhook_.reset();
   discovery_.reset();
@@ -67,6 +68,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(core::Config config, DaemonOptions
   daemon->learn();
   daemon->warm_up();
   daemon->discover();
+  daemon->facts_->resume();
   return daemon;
 }
 
@@ -92,6 +94,7 @@ Result<void> Daemon::open_host() {
   fail_point("cgroup of all made");
   TRY_ASSIGN(history_, history::History::open(config_.state_dir + "/history.sqlite"));
   fail_point("history open");
+  facts_ = std::make_unique<JobFactFetcher>(*loop_, config_, *history_);
   return {};
 }
 
@@ -314,6 +317,7 @@ void Daemon::fold(const core::Event& event) {
     if (const auto it = world_.vms.find(*slot); it != world_.vms.end()) before = it->second;
   }
   narrator_.before(event, world_);
+  if (const auto* seen = std::get_if<core::DemandSeen>(&event)) facts_->note(*seen);
   const std::string ignored = core::observe(world_, event, loop_->now());
   if (!ignored.empty()) {
     log(Level::debug, "event_ignored",
@@ -329,22 +333,6 @@ void Daemon::fold(const core::Event& event) {
   }
   narrator_.after(event, *before, after, loop_->now());
   serve_command(event, *before, after);
-}
-
-// What ended goes to history, and what history says about how long jobs take goes to the plan.
-// Before anything of the VM is removed: while its directory is there, a daemon that dies leaves
-// this to its successor. What is done twice so, or because the removal failed, history takes once.
-void Daemon::remember(const core::Vm& vm) {
-  if (vm.name.empty()) return;  // a directory without a readable spec.json
-  const history::FinishedJob job = narrator_.finished(vm);
-  fail_point("before history");
-  if (auto recorded = history_->record(job); !recorded) {
-    log(Level::warn, "history_not_written", {{"vm", job.vm}, {"error", recorded.error().what}});
-    return;
-  }
-  fail_point("history written");
-  if (job.job.empty()) return;
-  if (auto estimates = history_->estimates_of(job)) post(core::Learned{std::move(*estimates)});
 }
 
 // Tells the client of a one-off command what became of it.
@@ -375,12 +363,6 @@ void Daemon::measure() {
   if (!measures) return log(Level::warn, "host_not_measured", {{"error", measures.error().what}});
   const core::Capacity capacity = capacity_of(config_.host, *measures);
   if (capacity != world_.capacity) post(core::CapacityMeasured{capacity});
-}
-
-void Daemon::learn() {
-  auto estimates = history_->estimates();
-  if (estimates) return post(core::Learned{std::move(*estimates)});
-  log(Level::warn, "no_run_times", {{"error", estimates.error().what}});
 }
 
 void Daemon::measure_pressure() {

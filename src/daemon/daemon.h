@@ -16,6 +16,7 @@
 #include "core/world.h"
 #include "daemon/commands.h"
 #include "daemon/control.h"
+#include "daemon/job_facts.h"
 #include "daemon/machine_room.h"
 #include "daemon/narrator.h"
 #include "daemon/network.h"
@@ -110,6 +111,7 @@ class Daemon {
   std::unique_ptr<Network> network_;
   std::unique_ptr<Resolver> resolver_;
   std::unique_ptr<history::History> history_;
+  std::unique_ptr<JobFactFetcher> facts_;
   std::unique_ptr<github::Client> github_;
   std::unique_ptr<github::Discovery> discovery_;
   Commands commands_;

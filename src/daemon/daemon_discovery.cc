@@ -27,6 +27,7 @@ void Daemon::look_at_runners() {
 }
 
 void Daemon::discover() {
+  facts_->use(github_.get());
   if (!github_) return;
   look_at_runners();
   if (discovery_) {

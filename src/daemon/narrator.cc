@@ -90,6 +90,7 @@ void Narrator::note_times(const core::Vm& after, Instant now) {
   auto [it, fresh] = times_.try_emplace(after.name);
   Times& times = it->second;
   if (fresh) times.created = wall - (now - after.created);
+  if (after.runner) times.runner = after.runner->name;
   if (after.phase == core::Phase::listening && !times.listening)
     times.listening = wall - (now - after.since);
   if (after.phase == core::Phase::running && !times.started)
@@ -168,10 +169,12 @@ history::FinishedJob Narrator::finished(const core::Vm& vm) const {
   job.host = config_.host.id;
   job.size = vm.size;
   job.ended = sys::wall_now();
+  if (vm.runner) job.runner = vm.runner->name;
   if (const auto it = times_.find(vm.name); it != times_.end()) {
     job.created = it->second.created;
     job.listening = it->second.listening;
     job.started = it->second.started;
+    if (job.runner.empty()) job.runner = it->second.runner;
   }
   return job;
 }

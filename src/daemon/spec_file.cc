@@ -73,6 +73,7 @@ std::string encode_spec(const core::SavedVm& saved) {
       {"runner_name", vm.runner ? vm.runner->name : std::string()},
   };
   if (vm.exit_code) out["exit_code"] = *vm.exit_code;
+  if (vm.run != 0) out["run"] = vm.run;
   if (vm.queued) out["queued_ms"] = vm.queued->time_since_epoch().count();
   return out.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }
@@ -115,6 +116,7 @@ Result<core::SavedVm> decode_spec(std::string_view text) {
   vm.result = read.get<std::string>("result");
   vm.cause_text = read.get<std::string>("cause_text");
   if (object.contains("exit_code")) vm.exit_code = read.get<int>("exit_code");
+  if (object.contains("run")) vm.run = read.get<std::int64_t>("run");
   if (object.contains("queued_ms")) {
     vm.queued = WallTime{Duration{read.get<std::int64_t>("queued_ms")}};
   }

@@ -149,6 +149,18 @@ json finished_json(const history::FinishedJob& job) {
               {"started", time(job.started)},
               {"ended", time(job.ended)}};
   if (job.exit_code) out["exit_code"] = *job.exit_code;
+  if (job.facts.job == 0) return out;
+  const core::JobFacts& facts = job.facts;
+  out["facts"] = {{"job_id", facts.job},
+                  {"run_id", facts.run},
+                  {"attempt", facts.attempt},
+                  {"conclusion", facts.conclusion},
+                  {"branch", facts.branch},
+                  {"event", facts.event},
+                  {"actor", facts.actor},
+                  {"created", time(facts.created)},
+                  {"first_step", time(facts.first_step)},
+                  {"completed", time(facts.completed)}};
   return out;
 }
 

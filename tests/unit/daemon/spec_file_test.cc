@@ -21,6 +21,7 @@ core::SavedVm sample() {
   saved.vm.repository = "acme/app";
   saved.vm.workflow = "ci";
   saved.vm.queued = WallTime{Duration{1'700'000'000'123}};
+  saved.vm.run = 17'000'000'001;
   saved.vm.warned = true;
   saved.vm.expected = Duration{90'000};
   saved.vm.phase = core::Phase::running;
