@@ -7,7 +7,9 @@ from standin import StandInVmmTest
 
 
 class Origins(StandInVmmTest):
+    # No job that is refused has labels of one that is served: GitHub would give it to that one's VM.
     profiles = [{"name": "small", "labels": ["mv-small"]},
+                {"name": "guarded", "labels": ["mv-guarded"]},
                 {"name": "open", "labels": ["mv-open"], "public_repositories": True}]
 
     def reason(self, name):
@@ -29,7 +31,8 @@ class Origins(StandInVmmTest):
         self.github.control("POST", "/repos", {"repo": "acme/public", "private": False})
         self.write_organization()
         self.start_daemon()
-        refused = {"forked": self.add("forked", fork=True), "seen": self.add("seen", "acme/public"),
+        refused = {"forked": self.add("forked", labels=["mv-guarded"], fork=True),
+                   "seen": self.add("seen", "acme/public", ["mv-guarded"]),
                    "barred": self.add("barred", "acme/public", ["mv-open"])}
         served = self.add("own")
         self.github.wait_job(served, "completed")
@@ -63,7 +66,9 @@ class Origins(StandInVmmTest):
             self.github.control("POST", "/repos", {"repo": f"acme/{name}"})
         self.write_organization(repositories=["lib-*", "widgets"], exclude=["*-old"])
         self.start_daemon()
-        jobs = {name: self.add(name, f"acme/{name}") for name in ("lib-a", "lib-old", "web")}
+        jobs = {"lib-a": self.add("lib-a", "acme/lib-a")}
+        for name in ("lib-old", "web"):
+            jobs[name] = self.add(name, f"acme/{name}", ["mv-guarded"])
         self.github.wait_job(jobs["lib-a"], "completed")
         self.github.wait_job(self.add("own"), "completed")
         for name in ("lib-old", "web"):

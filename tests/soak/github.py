@@ -83,8 +83,9 @@ class Host:
             "github": {"url": github.url, "token_file": str(token), "scopes": scopes, **settings},
             "host": {"id": "soak", "memory": "256GiB", "cpus": 128, "disk": "4096GiB",
                      "max_vms": 64},
-            "profiles": [{"name": "small", "labels": ["mv-small"], "vcpus": 2, "memory": "2GiB",
-                          "boot_timeout": "120s", "listen_timeout": "2m"}],
+            "profiles": [{"name": name, "labels": [f"mv-{name}"], "vcpus": 2, "memory": "2GiB",
+                          "boot_timeout": "120s", "listen_timeout": "2m"}
+                         for name in ("small", "guarded")],
         }
         path = root / f"{name}.yaml"
         path.write_text(json.dumps(config))

@@ -24,22 +24,22 @@ FOREIGN = 5
 
 # What is made to fail, how often of all requests to match it may; none says when.
 FAULTS = [
-    {"match": "^GET /api/v3/repos/.*/runs", "status": 502},
-    {"match": "^GET /api/v3/repos/.*/jobs", "status": 500, "body": "no JSON"},
-    {"match": "^GET /api/v3/repos/.*/runs", "drop": "before"},
-    {"match": "^GET /api/v3/repos/.*/runs", "drop": "after"},
-    {"match": "^GET /api/v3/repos/.*/runs", "delay_ms": 4000},
-    {"match": "^GET /api/v3/repos/.*/runs", "status": 429, "headers": {"retry-after": "9"}},
-    {"match": "^GET /api/v3/repos/.*/runs", "status": 403, "headers": {"retry-after": "7"},
+    {"match": "^GET /repos/.*/runs", "status": 502},
+    {"match": "^GET /repos/.*/jobs", "status": 500, "body": "no JSON"},
+    {"match": "^GET /repos/.*/runs", "drop": "before"},
+    {"match": "^GET /repos/.*/runs", "drop": "after"},
+    {"match": "^GET /repos/.*/runs", "delay_ms": 4000},
+    {"match": "^GET /repos/.*/runs", "status": 429, "headers": {"retry-after": "9"}},
+    {"match": "^GET /repos/.*/runs", "status": 403, "headers": {"retry-after": "7"},
      "body": {"message": "You have exceeded a secondary rate limit."}},
-    {"match": "^GET /api/v3/repos/.*/jobs", "status": 200, "body": {"total_count": 1}},
+    {"match": "^GET /repos/.*/jobs", "status": 200, "body": {"total_count": 1}},
     {"match": "^POST .*/generate-jitconfig", "drop": "after"},
     {"match": "^POST .*/generate-jitconfig", "drop": "before"},
     {"match": "^POST .*/generate-jitconfig", "status": 503},
-    {"match": "^DELETE /api/v3/", "status": 422},
-    {"match": "^DELETE /api/v3/", "drop": "after"},
-    {"match": "^GET /api/v3/orgs/acme/actions/runners", "status": 500},
-    {"match": "^GET /api/v3/orgs/acme/repos", "status": 502},
+    {"match": "^DELETE /", "status": 422},
+    {"match": "^DELETE /", "drop": "after"},
+    {"match": "^GET /orgs/acme/actions/runners", "status": 500},
+    {"match": "^GET /orgs/acme/repos", "status": 502},
     {"match": "^(GET|POST) .*_apis/", "status": 503},
     {"match": "^GET .*_apis/.*message", "drop": "after"},
     {"match": "^POST .*_apis/.*jitconfig", "drop": "after"},
@@ -66,16 +66,19 @@ class Soak:
         """One job; some of a kind that must not be served, or that somebody else takes."""
         repository = REPOSITORIES[self.random.randrange(len(REPOSITORIES) - 1)]
         name = f"job {number} {self.random.randrange(5, 60)}s"
+        # Of labels no other job has: GitHub gives any job to any idle runner that has its labels.
+        guarded = {"labels": ["mv-guarded"]}
         kind = self.random.random()
         polled = self.feed == "poll"
         if polled and kind < 0.01:
-            self.refused.add(self.github.add_job(repository, name, fork=True))
+            self.refused.add(self.github.add_job(repository, name, fork=True, **guarded))
         elif polled and kind < 0.02:
-            self.refused.add(self.github.add_job(PUBLIC, name))
+            self.refused.add(self.github.add_job(PUBLIC, name, **guarded))
         elif kind < 0.03:
             old = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 90_000))
             if polled:
-                self.refused.add(self.github.add_job(repository, name, created_at=old))
+                job = self.github.add_job(repository, name, created_at=old, **guarded)
+                self.refused.add(job)
         elif kind < 0.04:
             self.refused.add(self.github.add_job(repository, name, labels=["gpu"]))
         elif polled and kind < 0.06:
