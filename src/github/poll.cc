@@ -17,10 +17,18 @@ namespace {
 constexpr Duration kRefreshRepositories{600'000};
 // What a look takes when nothing happens: queued runs each time, other states at 7 of 12.
 constexpr int kTenthsOfRequests = 16;
-constexpr int kQuietParts = 360;  // of a quiet time is how long to wait
+constexpr std::size_t kLooksAtOnce = 4;  // of a scope
+constexpr Duration kStale{60'000};       // so long a listing counts when the next ones fail
+constexpr int kQuietParts = 360;         // of a quiet time is how long to wait
 
-// Of a scope one look is under way at a time: the repository that is due for longest comes next, so
-// that when there are more than the pace allows, all of them are late by as much.
+// Not what one repository's answer was like, but what GitHub makes of all requests.
+bool is_for_all(const Error& error) {
+  return error.code == Errc::unauthorized || error.code == Errc::rate_limited;
+}
+
+// The repository that is due for longest comes next, so that when there are more than the pace
+// allows, all of them are late by as much. A few looks are under way at a time: requests go one
+// after the other all the same, but one that waits for its next try must not hold up the scope.
 class PollDiscovery final : public Discovery {
  public:
   PollDiscovery(sys::Loop& loop, const core::Config& config, Client& client)
@@ -69,6 +77,7 @@ class PollDiscovery final : public Discovery {
     std::uint64_t round = 0;
     std::uint32_t failures = 0;
     bool is_hinted = false;
+    bool is_under_way = false;
     JobListing listing;
     std::optional<Error> failure;  // of this repository only
     [[nodiscard]] bool was_looked_at() const { return finished != Instant{} || failure; }
@@ -79,7 +88,8 @@ class PollDiscovery final : public Discovery {
     Instant list_due{};
     Instant blocked_until{};
     std::uint32_t failures = 0;  // of the scope, in a row
-    bool is_under_way = false;
+    bool is_listing = false;     // its repositories
+    std::size_t under_way = 0;   // looks
     sys::Timer timer;
   };
 
@@ -117,17 +127,22 @@ class PollDiscovery final : public Discovery {
   }
 
   void arm(ScopePoll& poll) {
-    if (poll.is_under_way) return;
+    // The repositories are found anew between looks.
+    const bool waits = poll.under_way > 0 && loop_.now() >= poll.list_due;
+    if (poll.is_listing || waits || poll.under_way >= kLooksAtOnce) return;
     Instant when = poll.list_due;
-    for (const auto& [name, each] : poll.repositories) when = std::min(when, ready_at(each));
+    for (const auto& [name, each] : poll.repositories) {
+      if (!each.is_under_way) when = std::min(when, ready_at(each));
+    }
     when = std::max({when, poll.blocked_until, loop_.now()});
     poll.timer = loop_.call_at(when, [this, id = poll.scope.id()] { step(id); });
   }
 
   void step(const std::string& id) {
     ScopePoll& poll = scopes_.at(id);
-    if (loop_.now() >= poll.list_due) return list(poll);
-    if (const auto next = next_of(poll); next != poll.repositories.end()) return look(poll, *next);
+    if (loop_.now() >= poll.list_due) return poll.under_way == 0 ? list(poll) : void();
+    const auto next = next_of(poll);
+    if (next != poll.repositories.end()) look(poll, *next);
     arm(poll);
   }
 
@@ -136,7 +151,7 @@ class PollDiscovery final : public Discovery {
     const auto rank = [](const Repository& each) { return std::pair(!each.is_hinted, each.due); };
     auto best = poll.repositories.end();
     for (auto each = poll.repositories.begin(); each != poll.repositories.end(); ++each) {
-      if (loop_.now() < ready_at(each->second)) continue;
+      if (each->second.is_under_way || loop_.now() < ready_at(each->second)) continue;
       if (best == poll.repositories.end() || rank(each->second) < rank(best->second)) best = each;
     }
     return best;
@@ -150,12 +165,12 @@ class PollDiscovery final : public Discovery {
   }
 
   void list(ScopePoll& poll) {
-    poll.is_under_way = true;
+    poll.is_listing = true;
     client_.repositories(poll.scope, [this, id = poll.scope.id(), alive = std::weak_ptr(alive_)](
                                          Result<std::vector<std::string>> names) {
       ScopePoll* found = find(alive, id);
       if (found == nullptr) return;
-      found->is_under_way = false;
+      found->is_listing = false;
       if (!names) return scope_failed(*found, std::move(names.error()));
       take_names(*found, *names);
     });
@@ -178,24 +193,29 @@ class PollDiscovery final : public Discovery {
   }
 
   void look(ScopePoll& poll, std::pair<const std::string, Repository>& next) {
-    poll.is_under_way = true;
+    ++poll.under_way;
+    next.second.is_under_way = true;
     next.second.started = loop_.now();
     next.second.is_hinted = false;
     client_.repository_jobs(poll.scope, next.first,
                             [this, id = poll.scope.id(), name = next.first,
                              alive = std::weak_ptr(alive_)](Result<JobListing> listing) {
-                              ScopePoll* found = find(alive, id);
-                              if (found == nullptr) return;
-                              found->is_under_way = false;
-                              const auto each = found->repositories.find(name);
-                              if (each == found->repositories.end()) return arm(*found);
-                              if (listing) return seen(*found, *each, std::move(*listing));
-                              const bool is_alone = found->repositories.size() == 1;
-                              if (is_alone || !is_local(listing.error())) {
-                                return scope_failed(*found, std::move(listing.error()));
-                              }
-                              repository_failed(*found, each->second, std::move(listing.error()));
+                              if (ScopePoll* found = find(alive, id))
+                                looked(*found, name, std::move(listing));
                             });
+  }
+
+  void looked(ScopePoll& poll, const std::string& name, Result<JobListing> listing) {
+    --poll.under_way;
+    const auto each = poll.repositories.find(name);
+    if (each == poll.repositories.end()) return arm(poll);
+    each->second.is_under_way = false;
+    if (listing) return seen(poll, *each, std::move(*listing));
+    const bool is_alone = poll.repositories.size() == 1;
+    if (is_alone || is_for_all(listing.error())) {
+      return scope_failed(poll, std::move(listing.error()));
+    }
+    repository_failed(poll, each->second, std::move(listing.error()));
   }
 
   // In the following, reporting comes last: the receiver may destroy this object.
@@ -218,7 +238,7 @@ class PollDiscovery final : public Discovery {
   }
 
   void repository_failed(ScopePoll& poll, Repository& each, Error error) {
-    each.listing = {};
+    if (is_local(error)) each.listing = {};
     each.failure = std::move(error);
     const Instant next = retry_at(loop_.now(), {}, poll.scope.id(), ++each.failures);
     each.due = std::max(next, each.started + config_.github.poll_interval);
@@ -249,7 +269,8 @@ class PollDiscovery final : public Discovery {
       if (each.failure && !failed) {
         failed = core::DiscoveryFailed{poll.scope.id(), *each.failure, each.due};
       }
-      if (each.listing.jobs.empty()) continue;
+      const bool is_stale = each.failure && loop_.now() - each.listing.as_of > kStale;
+      if (each.listing.jobs.empty() || is_stale) continue;
       all.as_of = std::min(all.as_of, each.listing.as_of);
       all.jobs.insert(all.jobs.end(), each.listing.jobs.begin(), each.listing.jobs.end());
     }

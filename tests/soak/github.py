@@ -36,10 +36,12 @@ def begin(speed):
 class Github:
     """The stand-in GitHub on loopback."""
 
-    def __init__(self, root):
-        self.root = root
-        self.process = subprocess.Popen(["node", str(SERVER), "--token", TOKEN], text=True,
-                                        stdout=subprocess.PIPE, stderr=open(root / "github.log", "w"))
+    def __init__(self, root, openapi=None):
+        command = ["node", str(SERVER), "--token", TOKEN]
+        if openapi:
+            command += ["--openapi", openapi, "--unchecked"]
+        with open(root / "github.log", "w") as log:
+            self.process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=log)
         self.url = json.loads(self.process.stdout.readline())["url"]
 
     def request(self, method, path, body=None, token="control"):
@@ -72,15 +74,17 @@ class Github:
 class Host:
     """The fake host, and the lines it says."""
 
-    def __init__(self, root, github, scopes, name="host", **settings):
+    def __init__(self, root, github, scopes, name="host", credentials=None):
         self.lines = []
-        token = root / "token"
-        token.write_text(TOKEN + "\n")
-        token.chmod(0o600)
+        if credentials is None:
+            token = root / "token"
+            token.write_text(TOKEN + "\n")
+            token.chmod(0o600)
+            credentials = {"token_file": str(token)}
         config = {
             "state_dir": str(root / "state"),
             "run_dir": str(root / "run"),
-            "github": {"url": github.url, "token_file": str(token), "scopes": scopes, **settings},
+            "github": {"url": github.url, "scopes": scopes, **credentials},
             "host": {"id": "soak", "memory": "256GiB", "cpus": 128, "disk": "4096GiB",
                      "max_vms": 64},
             "profiles": [{"name": name, "labels": [f"mv-{name}"], "vcpus": 2, "memory": "2GiB",

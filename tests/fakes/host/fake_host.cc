@@ -2,7 +2,8 @@
 // GitHub over HTTP; VMs are timers, and their runners talk to the stand-in GitHub's runner
 // endpoint. A job runs for the time its name ends with ("build 15s").
 //
-//   fake_host CONFIG      ends by SIGTERM; a JSON line on stdout for each thing that happened
+//   fake_host CONFIG [RUNNER_URL]    where runners are, when that is not github.url; ends by
+//   SIGTERM; a JSON line on stdout for each thing that happened
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -73,7 +74,10 @@ Duration length_of(const std::string& job) {
 
 class FakeHost {
  public:
-  FakeHost(sys::Loop& loop, core::Config config) : loop_(loop), config_(std::move(config)) {
+  FakeHost(sys::Loop& loop, core::Config config, std::string runner_url)
+      : loop_(loop),
+        config_(std::move(config)),
+        runner_url_(runner_url.empty() ? config_.github.url : std::move(runner_url)) {
     world_.seed = static_cast<std::uint64_t>(sys::wall_now().time_since_epoch().count());
   }
 
@@ -227,7 +231,7 @@ class FakeHost {
            const std::string& body, std::function<void(int, const json&)> answered) {
     sys::HttpRequest request;
     request.method = method;
-    request.url = config_.github.url + "/_runner/session" + path;
+    request.url = runner_url_ + "/_runner/session" + path;
     request.body = body;
     request.deadline = seconds(90);
     Guest& guest = guests_.at(slot);
@@ -333,6 +337,7 @@ class FakeHost {
 
   sys::Loop& loop_;
   core::Config config_;
+  std::string runner_url_;
   core::World world_;
   std::deque<core::Event> inbox_;
   std::unique_ptr<github::Client> client_;
@@ -345,14 +350,14 @@ class FakeHost {
   sys::Timer wake_;
 };
 
-Result<void> run(const std::string& path) {
+Result<void> run(const std::string& path, const std::string& runner_url) {
   config::Loaded loaded = config::load(path, "soak");
   for (const auto& problem : loaded.problems) std::cerr << problem.to_text() << "\n";
   if (!loaded.problems.empty()) return fail(Errc::invalid, "the configuration is wrong");
   TRY_ASSIGN(const auto loop, sys::Loop::create());
   bool is_ending = false;
   TRY(loop->on_signals({SIGTERM, SIGINT}, [&is_ending](int) { is_ending = true; }));
-  FakeHost host(*loop, std::move(loaded.config));
+  FakeHost host(*loop, std::move(loaded.config), runner_url);
   TRY(host.start());
   while (!is_ending) {
     TRY(loop->run_once());
@@ -370,11 +375,11 @@ Result<void> run(const std::string& path) {
 }  // namespace mvr::test
 
 int main(int count, char** arguments) {
-  if (count != 2) {
-    std::cerr << "usage: fake_host CONFIG\n";
+  if (count != 2 && count != 3) {
+    std::cerr << "usage: fake_host CONFIG [RUNNER_URL]\n";
     return 2;
   }
-  const auto done = mvr::test::run(arguments[1]);
+  const auto done = mvr::test::run(arguments[1], count == 3 ? arguments[2] : "");
   if (done) return 0;
   std::cerr << "fake_host: " << done.error().what << "\n";
   return 1;
