@@ -94,6 +94,10 @@ std::string_view errc_name(Errc code) {
   return "unknown";
 }
 
+std::string full_text(const Error& error) {
+  return error.remedy.empty() ? error.what : error.what + "; " + error.remedy;
+}
+
 Error os_error(int error_number, std::string_view what) {
   std::string text(what);
   text += ": ";

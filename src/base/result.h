@@ -10,7 +10,7 @@
 
 namespace mvr {
 
-// What a caller can branch on. The text in Error::what is for people.
+// What a caller can branch on. The texts of an Error are for people.
 enum class Errc {
   invalid,       // the input is wrong: bad syntax, out of range, failed validation
   not_found,     // the thing named does not exist
@@ -35,6 +35,7 @@ std::string_view errc_name(Errc code);
 struct [[nodiscard]] Error {
   Errc code = Errc::io;
   std::string what;
+  std::string remedy{};  // what helps, where that is known and not said in `what` already
 
   friend bool operator==(const Error&, const Error&) = default;
 };
@@ -49,6 +50,9 @@ using Result = tl::expected<T, Error>;
 [[nodiscard]] inline tl::unexpected<Error> fail(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
+
+// Both texts in one: "what; remedy".
+std::string full_text(const Error& error);
 
 // Builds an Error from errno: "what: No such file or directory", with the matching code.
 Error os_error(int error_number, std::string_view what);

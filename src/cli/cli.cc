@@ -95,7 +95,7 @@ void add_output_option(CLI::App& verb, Context& context) {
 }
 
 int report(const Error& error) {
-  std::cerr << "mvrunner: " << error.what << "\n";
+  std::cerr << "mvrunner: " << full_text(error) << "\n";
   return error.code == Errc::unsupported ? exit_host : exit_failed;
 }
 

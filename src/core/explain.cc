@@ -124,6 +124,7 @@ struct Advice {
     return "give a profile these labels, or correct runs-on in the workflow";
   }
   std::string operator()(const DiscoveryDown& r) const {
+    if (!r.error.remedy.empty()) return r.error.remedy;
     const bool is_refused = r.error.code == Errc::unauthorized || r.error.code == Errc::denied ||
                             r.error.code == Errc::not_found;
     if (is_refused) return "what GitHub's refusal asks for; it is tried again by itself";

@@ -367,7 +367,8 @@ std::string Observer::apply(Vm& vm, const JitFailed& event) {
   vm.jit_retry_at = std::max(event.retry_at, now_ + kLeastRetry);
   ++vm.jit_failures;
   if (vm.jit_failures >= kMaxJitFailures && vm.phase <= Phase::warm) {
-    return end(vm, EndCause::runner_failed, "no runner could be registered: " + event.error.what);
+    return end(vm, EndCause::runner_failed,
+               "no runner could be registered: " + full_text(event.error));
   }
   erase_if_done(vm);
   return applied();

@@ -49,7 +49,7 @@ void Session::send(const json& line) {
 }
 
 void Session::send_error(const Error& error) {
-  send({{"ok", false}, {"error", error.what}, {"code", errc_name(error.code)}});
+  send({{"ok", false}, {"error", full_text(error)}, {"code", errc_name(error.code)}});
   end();
 }
 

@@ -64,15 +64,14 @@ void Daemon::sweep(const core::Scope& scope) {
   const auto done = [this, id = scope.id(),
                      as_of = loop_->now()](Result<github::SweepReport> report) {
     if (!report) {
-      return log(Level::warn, "ghost_sweep_failed",
-                 {{"scope", id}, {"error", report.error().what}});
+      return log(Level::warn, "ghost_sweep_failed", with_error({{"scope", id}}, report.error()));
     }
     for (const auto& runner : report->deleted) {
       log(Level::info, "ghost_runner_deleted", {{"scope", id}, {"runner", runner.name}});
     }
     for (const auto& [runner, error] : report->failed) {
       log(Level::warn, "ghost_runner_kept",
-          {{"scope", id}, {"runner", runner.name}, {"error", error.what}});
+          with_error({{"scope", id}, {"runner", runner.name}}, error));
     }
     core::RunnersSeen seen{id, as_of, {}};
     for (const auto& runner : report->live) {

@@ -48,9 +48,7 @@ void Daemon::follow_deliveries() {
   };
   hooks.failed = [](const std::string& app, const Error& error) {
     log(Level::warn, "deliveries_not_listed",
-        {{"app", app},
-         {"error", error.what},
-         {"effect", "jobs are found by polling; tried again"}});
+        with_error({{"app", app}, {"effect", "jobs are found by polling; tried again"}}, error));
   };
   hooks.recovered = [](const std::string& app) {
     log(Level::info, "deliveries_listed_again", {{"app", app}});

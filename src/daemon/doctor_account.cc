@@ -18,7 +18,11 @@ namespace {
 constexpr Duration kDeadline{15'000};  // of one attempt
 constexpr Duration kLimit{60'000};     // of all that one question takes
 constexpr Duration kLateWarning{300'000};
-constexpr const char* kAbout = "see section github of mvrunner.yaml(5)";
+
+Finding finding_of(std::string check, Verdict verdict, const Error& error) {
+  const std::string about = "see section github of mvrunner.yaml(5)";
+  return {std::move(check), verdict, error.what, error.remedy.empty() ? about : error.remedy};
+}
 
 // Waits for one answer. Err timed_out.
 template <class T>
@@ -37,10 +41,10 @@ Result<T> await(sys::Loop& loop, const std::function<void(github::Client::Done<T
 Finding check_sets(sys::Loop& loop, github::Client& client, const core::Scope& scope) {
   const auto reached =
       await<bool>(loop, [&](auto done) { client.scale_sets(scope).reach(std::move(done)); });
-  if (!reached) return {"github", Verdict::fail, reached.error().what, kAbout};
+  if (!reached) return finding_of("github", Verdict::fail, reached.error());
   const auto runners = await<std::vector<github::RunnerRecord>>(
       loop, [&](auto done) { client.list_runners(scope, std::move(done)); });
-  if (!runners) return {"github", Verdict::fail, runners.error().what, kAbout};
+  if (!runners) return finding_of("github", Verdict::fail, runners.error());
   return {"github", Verdict::ok,
           scope.id() + ": scale sets can be reached, runners: " + std::to_string(runners->size()),
           ""};
@@ -50,13 +54,13 @@ Finding check_sets(sys::Loop& loop, github::Client& client, const core::Scope& s
 Finding check_scope(sys::Loop& loop, github::Client& client, const core::Scope& scope) {
   const auto jobs = await<github::JobListing>(
       loop, [&](auto done) { client.queued_jobs(scope, std::move(done)); });
-  if (!jobs) return {"github", Verdict::fail, jobs.error().what, kAbout};
+  if (!jobs) return finding_of("github", Verdict::fail, jobs.error());
   const auto runners = await<std::vector<github::RunnerRecord>>(
       loop, [&](auto done) { client.list_runners(scope, std::move(done)); });
-  if (!runners) return {"github", Verdict::fail, runners.error().what, kAbout};
+  if (!runners) return finding_of("github", Verdict::fail, runners.error());
   const std::string text = scope.id() + ": queued jobs: " + std::to_string(jobs->jobs.size()) +
                            ", runners: " + std::to_string(runners->size());
-  if (jobs->gap) return {"github", Verdict::warn, text + "; " + jobs->gap->what, kAbout};
+  if (jobs->gap) return finding_of("github", Verdict::warn, with_context(*jobs->gap, text));
   return {"github", Verdict::ok, text, ""};
 }
 
@@ -65,7 +69,7 @@ Finding check_polling(sys::Loop& loop, github::Client& client, const core::Githu
                       const core::Scope& scope) {
   const auto names = await<std::vector<std::string>>(
       loop, [&](auto done) { client.repositories(scope, std::move(done)); });
-  if (!names) return {"polling", Verdict::fail, names.error().what, kAbout};
+  if (!names) return finding_of("polling", Verdict::fail, names.error());
   const Duration worst = github::worst_latency(github, names->size(), client.tuning().point_gap,
                                                client.stretch(scope));
   const std::string text = scope.id() + ": repositories: " + std::to_string(names->size()) +
@@ -83,7 +87,7 @@ Finding check_group(sys::Loop& loop, github::Client& client, const core::Config&
                     const core::Scope& scope) {
   const auto group = await<github::RunnerGroup>(
       loop, [&](auto done) { client.runner_group(scope, std::move(done)); });
-  if (!group) return {"runner group", Verdict::warn, group.error().what, kAbout};
+  if (!group) return finding_of("runner group", Verdict::warn, group.error());
   const std::string text = scope.id() + ": \"" + printable(group->name, 100) + "\", " +
                            (group->allows_public ? "also" : "not") + " for public repositories";
   const bool serves_public = std::ranges::any_of(
@@ -121,9 +125,9 @@ std::vector<Finding> check_github(const core::Config& config) {
     return {{"github", Verdict::ok, "no scopes: only `mvrunner run` starts VMs", ""}};
   }
   auto keyring = github::load_keyring(config.github);
-  if (!keyring) return {{"github", Verdict::fail, keyring.error().what, kAbout}};
+  if (!keyring) return {finding_of("github", Verdict::fail, keyring.error())};
   const auto failed = [](const Error& error) {
-    return std::vector<Finding>{{"github", Verdict::fail, error.what, kAbout}};
+    return std::vector<Finding>{finding_of("github", Verdict::fail, error)};
   };
   const auto loop = sys::Loop::create();
   if (!loop) return failed(loop.error());
@@ -147,7 +151,7 @@ std::vector<Finding> check_github(const core::Config& config) {
   for (const auto& account : (*client)->accounts()) findings.push_back(check_budget(account));
   if (skew) {
     findings.push_back(
-        {"clock", Verdict::warn, github::clock_text(*skew), "timedatectl set-ntp true"});
+        {"clock", Verdict::warn, github::offset_text(*skew), "timedatectl set-ntp true"});
   }
   return findings;
 }

@@ -110,6 +110,12 @@ std::string format_fields(std::string_view event, const std::vector<Field>& fiel
   return line;
 }
 
+std::vector<Field> with_error(std::vector<Field> fields, const Error& error) {
+  fields.emplace_back("error", error.what);
+  if (!error.remedy.empty()) fields.emplace_back("remedy", error.remedy);
+  return fields;
+}
+
 void log(Level level, std::string_view event, const std::vector<Field>& fields) {
   if (!logger().should_log(to_spdlog(level))) return;
   std::string line = format_fields(event, fields);

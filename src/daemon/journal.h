@@ -19,6 +19,9 @@ using Field = std::pair<std::string_view, std::string>;
 // "debug" | "info" | "warn" | "error". Err for anything else.
 Result<void> set_log_level(std::string_view level);
 
+// These and "error", and "remedy" where one is known.
+std::vector<Field> with_error(std::vector<Field> fields, const Error& error);
+
 // Writes `<time> <level> event=<name> key=value ...`. Values are made printable and quoted when
 // they need it. A line that repeats within ten seconds is counted instead, and the count is
 // written with the next one. Secrets have no way in: Secret has no conversion to string.

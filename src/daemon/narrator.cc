@@ -41,9 +41,9 @@ void Narrator::before(const core::Event& event, const core::World& world) {
   const auto* failed = std::get_if<core::DiscoveryFailed>(&event);
   if (failed == nullptr) return;
   log(Level::warn, "discovery_failed",
-      {{"scope", failed->scope},
-       {"error", failed->error.what},
-       {"retry_ms", ms_text(failed->retry_at - sys::monotonic_now())}});
+      with_error({{"scope", failed->scope},
+                  {"retry_ms", ms_text(failed->retry_at - sys::monotonic_now())}},
+                 failed->error));
 }
 
 void Narrator::news(const core::DemandSeen& seen, const core::World& world) {
@@ -130,8 +130,7 @@ void Narrator::after(const core::Event& event, const core::Vm& before, const cor
             log(Level::error, "launch_failed", {{"vm", after.name}, {"error", failed.error.what}});
           },
           [&](const core::DeregisterFailed& failed) {
-            log(Level::debug, "runner_not_deleted",
-                {{"vm", after.name}, {"error", failed.error.what}});
+            log(Level::debug, "runner_not_deleted", with_error({{"vm", after.name}}, failed.error));
           },
           [](const auto&) {},
       },

@@ -126,7 +126,7 @@ void Performer::request_jit(const core::RequestJit& action) {
         fail_point("answer to request_jit");
         if (!made) {
           log(Level::warn, "jit_failed",
-              {{"vm", name}, {"runner", runner}, {"error", made.error().what}});
+              with_error({{"vm", name}, {"runner", runner}}, made.error()));
           report(core::JitFailed{slot, made.error(),
                                  retry_time(parts_.loop.now(), parts_.github, scope, runner)});
           return;

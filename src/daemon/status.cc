@@ -49,7 +49,10 @@ json wait_json(const core::Wait& wait, Instant now, WallTime wall) {
 json scope_json(const std::string& id, const core::ScopeState& state, Instant now, WallTime wall) {
   json out = {
       {"scope", id}, {"queued", core::listed(state)}, {"seen", wall_text(state.as_of, now, wall)}};
-  if (state.failure) out["failure"] = state.failure->what;
+  if (state.failure) {
+    out["failure"] = state.failure->what;
+    out["advice"] = core::reason_advice(core::DiscoveryDown{*state.failure, state.retry_at});
+  }
   return out;
 }
 

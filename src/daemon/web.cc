@@ -34,7 +34,7 @@ std::string why_not_ready(const core::Config& config, const core::World& world) 
   if (!world.pressure.empty()) why += "the host is under pressure: " + world.pressure + "\n";
   for (const auto& [id, state] : world.scopes) {
     if (!state.failure || config.scope(id) == nullptr) continue;
-    why += "queued jobs of " + id + " cannot be listed: " + state.failure->what + "\n";
+    why += "queued jobs of " + id + " cannot be listed: " + full_text(*state.failure) + "\n";
   }
   for (const auto& profile : config.profiles) {
     const auto missing = world.missing_images.find(profile.name);

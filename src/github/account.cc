@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "github/catalogue.h"
 #include "github/permissions.h"
 #include "github/url.h"
 
@@ -107,22 +108,24 @@ void Account::delete_runner(const core::Scope& scope, std::int64_t id, Done<bool
   });
 }
 
-// What the credential lacks, as far as GitHub has said what it may do; empty: nothing.
-std::string Account::lacking(const core::Scope& scope) const {
+// What the credential lacks, as far as GitHub has said what it may do.
+std::optional<Error> Account::lacking(const core::Scope& scope) const {
   const Authority authority = source_.authority();
   if (const Permissions* granted = source_.permissions()) {
     const std::string lacks = lacking_permissions(scope, *granted);
-    if (lacks.empty()) return {};
-    return "the GitHub App " + authority.app + " lacks " + lacks +
-           "; grant it in the App's settings, and accept it in the account where it is installed";
+    if (lacks.empty()) return std::nullopt;
+    return Error{Errc::denied, "the GitHub App " + authority.app + " lacks " + lacks,
+                 std::string(known_answer("app_denied").remedy)};
   }
   // An empty list is what a token without scopes has, such as a fine-grained one: GitHub's own CLI
   // reads it so, too.
   const std::string scopes = transport_->oauth_scopes().value_or("");
   const std::string lacks = scopes.empty() ? "" : lacking_scopes(scope, scopes);
-  if (lacks.empty()) return {};
-  return "the classic token of " + authority.place + " lacks the scope " + lacks +
-         ", it has: " + printable(scopes, 200) + "; add it in the token settings of GitHub";
+  if (lacks.empty()) return std::nullopt;
+  return Error{Errc::denied,
+               "the classic token of " + authority.place + " lacks the scope " + lacks +
+                   ", it has: " + printable(scopes, 200),
+               "add it in the token settings of GitHub"};
 }
 
 AccountState Account::state(std::string name) const {
@@ -216,11 +219,11 @@ void Account::ask_group(const core::Scope& scope, const std::string& repository,
 
 void Account::check_rights(const core::Scope& scope, Result<JobListing>& listing) {
   const bool is_about_rights = listing || is_local(listing.error());
-  const std::string lacks = is_about_rights ? lacking(scope) : "";
-  if (lacks.empty()) return;
+  auto lacks = is_about_rights ? lacking(scope) : std::nullopt;
+  if (!lacks) return;
   // A token has the permissions of when it was made: once they are granted, it takes a new one.
   (void)source_.drop();
-  listing = fail(Errc::denied, scope.id() + ": " + lacks);
+  listing = fail(with_context(std::move(*lacks), scope.id()));
 }
 
 }  // namespace mvr::github

@@ -64,7 +64,7 @@ class Account {
   void ask_group(const core::Scope& scope, const std::string& repository, JobListing listing,
                  Done<JobListing> done);
   void post_jit(const core::Scope& scope, JitRequest request, Done<JitConfig> done);
-  [[nodiscard]] std::string lacking(const core::Scope& scope) const;
+  [[nodiscard]] std::optional<Error> lacking(const core::Scope& scope) const;
 
   sys::Loop& loop_;
   std::string base_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "github/catalogue.h"
 #include "github/url.h"
 #include "github/wire.h"
 
@@ -120,8 +121,9 @@ void App::found(const std::string& scope, Result<ApiReply> reply) {
     if (!reply) return fail(std::move(reply.error()));
     TRY_ASSIGN(const Installation answer, context(decode_installation(reply->body), scope));
     if (answer.is_suspended) {
-      return fail(Errc::denied, "the GitHub App " + identity_.id + " is suspended for " + scope +
-                                    "; see the GitHub Apps in the account's settings");
+      return fail(Error{Errc::denied,
+                        "the GitHub App " + identity_.id + " is suspended for " + scope,
+                        std::string(known_answer("installation_suspended").remedy)});
     }
     return answer.id;
   }();

@@ -11,11 +11,14 @@ Duration clock_offset(WallTime date, WallTime sent, WallTime received) {
   return Duration{0};
 }
 
-std::string clock_text(Duration offset) {
+std::string offset_text(Duration offset) {
   const bool is_ahead = offset > Duration{0};
   return "this host's clock is " + format_duration(is_ahead ? offset : -offset) +
-         (is_ahead ? " ahead of" : " behind") +
-         " GitHub's; set it right, for example with: timedatectl set-ntp true";
+         (is_ahead ? " ahead of" : " behind") + " GitHub's";
+}
+
+std::string clock_text(Duration offset) {
+  return offset_text(offset) + "; set it right, for example with: timedatectl set-ntp true";
 }
 
 }  // namespace mvr::github

@@ -18,7 +18,8 @@ inline bool is_clock_off(Duration offset) {
   return offset > kClockTolerance || offset < -kClockTolerance;
 }
 
-// "this host's clock is 5m ahead of GitHub's; set it right, ..."
+// "this host's clock is 5m ahead of GitHub's"; with what helps.
+std::string offset_text(Duration offset);
 std::string clock_text(Duration offset);
 
 }  // namespace mvr::github

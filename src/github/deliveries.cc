@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/backoff.h"
+#include "github/catalogue.h"
 #include "github/json_rows.h"
 #include "github/pages.h"
 #include "github/url.h"
@@ -22,9 +23,7 @@ constexpr std::size_t kMostLookUps = 5;   // of names, after each look at the li
 constexpr std::size_t kPage = 100;
 constexpr Duration kWithoutWebhook{600'000};
 
-tl::unexpected<Error> unlike(std::string_view what) {
-  return fail(Errc::protocol, "the answer is not what GitHub documents: " + std::string(what));
-}
+tl::unexpected<Error> unlike(std::string_view what) { return fail(undocumented(what)); }
 
 // Keeps request.payload.repository.full_name only: the payload is large.
 bool is_wanted(int depth, json::parse_event_t event, json& parsed) {
@@ -38,11 +37,9 @@ bool is_wanted(int depth, json::parse_event_t event, json& parsed) {
 
 // Its own words do not say what to do: 404 is all there is for an App without a webhook.
 Error without_webhook(const App& app) {
-  return Error{
-      Errc::not_found,
-      "the GitHub App " + app.identity().id +
-          " has no active webhook: in its settings make it active, with any URL, and "
-          "subscribe to the event \"Workflow job\"; or set github.app_deliveries to false"};
+  return Error{Errc::not_found, "the GitHub App " + app.identity().id + " has no active webhook",
+               "in its settings make it active, with any URL, and subscribe to the event "
+               "\"Workflow job\"; or set github.app_deliveries to false"};
 }
 
 }  // namespace

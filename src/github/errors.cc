@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
 #include "base/text.h"
+#include "github/catalogue.h"
 #include "github/clock.h"
 #include "github/wire.h"
 
@@ -13,6 +15,7 @@ using Headers = std::map<std::string, std::string>;
 
 constexpr Duration kShortestWait{1'000};
 constexpr Duration kLongestWait{3'600'000};
+constexpr std::size_t kMostPage = 2048;  // of an answer that is no message of GitHub's
 
 std::string header(const Headers& headers, const char* name) {
   const auto found = headers.find(name);
@@ -35,26 +38,12 @@ std::optional<Duration> retry_after(const Headers& headers, WallTime now) {
   return std::nullopt;
 }
 
-bool has_rate_limit_text(const std::string& message) {
-  const std::string lower = ascii_lower(message);
-  return lower.find("rate limit") != std::string::npos ||
-         lower.find("abuse detection") != std::string::npos;
-}
-
-struct RateLimit {
-  bool hit = false;
-  std::optional<Duration> wait;
-};
-
-// 403 stands for missing permissions, too: only the headers and the text tell them apart.
-RateLimit rate_limit_of(const sys::HttpResponse& response, const std::string& message,
-                        WallTime now) {
-  if (response.status != 403 && response.status != 429) return {};
-  if (const auto wait = retry_after(response.headers, now)) return {true, wait};
-  if (header(response.headers, "x-ratelimit-remaining") == "0") {
-    return {true, until_reset(response.headers, now)};
-  }
-  return {response.status == 429 || has_rate_limit_text(message), std::nullopt};
+// How long GitHub told us to wait. While budget is left, its reset says nothing about another
+// limit.
+std::optional<Duration> told_wait(const Headers& headers, WallTime now) {
+  if (const auto wait = retry_after(headers, now)) return wait;
+  if (header(headers, "x-ratelimit-remaining") != "0") return std::nullopt;
+  return until_reset(headers, now);
 }
 
 struct Permission {
@@ -102,97 +91,33 @@ std::string needs_text(const CallInfo& call, const Authority& authority) {
          " (classic token: " + std::string(needed.classic) + ")";
 }
 
-std::string denied_text(const sys::HttpResponse& response, const CallInfo& call,
-                        const Authority& authority) {
-  if (call.endpoint == Endpoint::create_token) {
-    return "the installation of the GitHub App " + authority.app +
-           " gives no tokens: was it suspended? See the GitHub Apps in the account's settings";
-  }
+std::string accepted_text(const Headers& headers) {
+  const std::string accepted = header(headers, "x-accepted-github-permissions");
+  return accepted.empty() ? "" : "; GitHub accepts: " + printable(accepted, 100);
+}
+
+Answer answer_of(const sys::HttpResponse& response, const CallInfo& call,
+                 const Authority& authority, const Clocks& clocks) {
+  Answer answer;
+  answer.status = response.status;
+  answer.endpoint = call.endpoint;
+  answer.asker = authority.kind;
+  answer.scope = call.scope;
+  answer.is_clock_off = is_clock_off(clocks.offset);
+  answer.has_retry_after = retry_after(response.headers, clocks.github).has_value();
+  answer.is_budget_used_up = header(response.headers, "x-ratelimit-remaining") == "0";
   // "required; url=..." or "partial-results; organizations=..."
-  if (!header(response.headers, "x-github-sso").empty()) {
-    return "the organisation asks for single sign-on: authorise the token for it in the token "
-           "settings of GitHub";
-  }
-  std::string text = "a permission is missing: " + needs_text(call, authority);
-  const std::string accepted = header(response.headers, "x-accepted-github-permissions");
-  if (!accepted.empty()) text += "; GitHub accepts: " + printable(accepted, 100);
-  return text;
+  answer.asks_for_sign_on = !header(response.headers, "x-github-sso").empty();
+  answer.text = decode_error_message(response.body);
+  if (answer.text.empty()) answer.text = response.body.substr(0, kMostPage);
+  return answer;
 }
 
-std::string not_found_text(const CallInfo& call, const Authority& authority) {
-  if (call.endpoint == Endpoint::find_installation) {
-    return "the GitHub App " + authority.app +
-           " is not installed there: check the scope's spelling, install the App in the account, "
-           "and let it see the repository";
-  }
-  if (call.endpoint == Endpoint::create_token) {
-    return "the GitHub App " + authority.app +
-           " has no such installation: check app.installation, or leave it out to have it looked "
-           "up";
-  }
-  return "there is no such thing, or it is out of sight: check the scope's spelling; " +
-         needs_text(call, authority);
-}
-
-std::string unauthorized_text(const Authority& authority, const Clocks& clocks) {
-  switch (authority.kind) {
-    case Authority::Kind::token:
-      break;
-    case Authority::Kind::app:
-      if (is_clock_off(clocks.offset)) {
-        return "GitHub refused the signature of the GitHub App " + authority.app +
-               ", which holds for a few minutes only: " + clock_text(clocks.offset);
-      }
-      return "GitHub refused the signature of the GitHub App " + authority.app +
-             ": check that app.id is its id and that the key in " + authority.place +
-             " is still among its private keys";
-    case Authority::Kind::installation:
-      return "GitHub refused a fresh token of the GitHub App " + authority.app +
-             ": was its installation removed or suspended?";
-  }
-  return "GitHub refused the token: it is wrong, expired or revoked; put a valid one into " +
-         authority.place;
-}
-
-std::string invalid_text(const CallInfo& call) {
-  if (call.endpoint == Endpoint::delete_runner) return "the runner runs a job; try again later";
-  if (call.endpoint == Endpoint::generate_jit) {
-    return "GitHub refused the runner's settings: check its labels and its runner group";
-  }
-  return "GitHub refused the request's parameters";
-}
-
-Error meaning(const sys::HttpResponse& response, const CallInfo& call, const Authority& authority,
-              const Clocks& clocks) {
-  switch (response.status) {
-    case 401:
-      return Error{Errc::unauthorized, unauthorized_text(authority, clocks)};
-    case 403:
-      return Error{Errc::denied, denied_text(response, call, authority)};
-    case 404:
-      return Error{Errc::not_found, not_found_text(call, authority)};
-    case 409:
-      return Error{Errc::exists, "the name is taken; try again with a fresh one"};
-    case 410:
-      return Error{Errc::unsupported,
-                   "GitHub gave up the version of its API that this mvrunner uses, or Actions are "
-                   "off here; update mvrunner"};
-    case 422:
-      return Error{call.endpoint == Endpoint::delete_runner ? Errc::busy : Errc::invalid,
-                   invalid_text(call)};
-    default:
-      break;
-  }
-  if (response.status >= 500) {
-    return Error{Errc::unavailable, "GitHub fails at the moment; see https://www.githubstatus.com"};
-  }
-  return Error{Errc::protocol, "an answer mvrunner does not expect; check the address github.url"};
-}
-
-std::string limited_text(const std::optional<Duration>& wait) {
-  return "GitHub limits our requests; next try " +
-         (wait ? "in " + format_duration(*wait) : std::string("after a pause")) +
-         "; a longer github.poll_interval, or a token of its own, helps";
+// GitHub's support asks for it; what is known needs no support.
+std::string request_text(const sys::HttpResponse& response, const KnownAnswer& known) {
+  const std::string id = printable(header(response.headers, "x-github-request-id"), 64);
+  const bool is_wanted = response.status >= 500 || known.code == Errc::protocol;
+  return id.empty() || !is_wanted ? "" : "; X-GitHub-Request-Id " + id;
 }
 
 }  // namespace
@@ -208,13 +133,24 @@ std::optional<Duration> until_reset(const Headers& headers, WallTime now) {
 
 Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call,
                         const Authority& authority, const Clocks& clocks) {
+  const KnownAnswer* known = find_known(answer_of(response, call, authority, clocks));
+  MVR_ASSERT(known != nullptr);
+  Refusal refusal;
+  refusal.id = known->id;
+  if (known->code == Errc::rate_limited) refusal.wait = told_wait(response.headers, clocks.github);
+  const Values values{
+      {"app", authority.app},
+      {"place", authority.place},
+      {"clock", offset_text(clocks.offset)},
+      {"needs", needs_text(call, authority)},
+      {"accepted", accepted_text(response.headers)},
+      {"wait", refusal.wait ? "in " + format_duration(*refusal.wait) : "after a pause"}};
+  std::string about = call.label + ": HTTP " + std::to_string(response.status);
   const std::string message = decode_error_message(response.body);
-  const RateLimit limit = rate_limit_of(response, message, clocks.github);
-  const Error known = limit.hit ? Error{Errc::rate_limited, limited_text(limit.wait)}
-                                : meaning(response, call, authority, clocks);
-  std::string text = call.label + ": HTTP " + std::to_string(response.status);
-  if (!message.empty()) text += " \"" + message + "\"";
-  return Refusal{Error{known.code, text + ": " + known.what}, limit.wait};
+  if (!message.empty()) about += " \"" + message + "\"";
+  refusal.error = known_error(*known, about, values);
+  refusal.error.what += request_text(response, *known);
+  return refusal;
 }
 
 std::string_view endpoint_name(Endpoint endpoint) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/units.h"
@@ -49,13 +50,15 @@ struct Clocks {
 };
 
 struct Refusal {
+  std::string_view id;  // of the entry in catalogue.h
   Error error;
   // Rate limited: how long GitHub told us to wait, 1 s to 1 h; empty when it did not say.
   std::optional<Duration> wait;
 };
 
 // Of an answer that is neither 2xx nor 304. The error holds method and path, the status, GitHub's
-// own message (printable, bounded), our meaning of it and the remedy.
+// own message (printable, bounded), our meaning of it, and apart the remedy; of failures of GitHub
+// and answers nobody knows also X-GitHub-Request-Id.
 Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call,
                         const Authority& authority, const Clocks& clocks);
 

@@ -48,9 +48,10 @@ void Groups::find(const core::Scope& scope, Done<RunnerGroup> done) {
   list(scope, "", [scope, done = std::move(done)](Result<std::vector<RunnerGroup>> groups) {
     if (!groups) return done(fail(std::move(groups.error())));
     if (const RunnerGroup* group = group_of(scope, *groups)) return done(*group);
-    done(fail(Errc::not_found, scope.id() + " has no runner group \"" +
-                                   printable(scope.runner_group, 100) +
-                                   "\" that this token sees; check runner_group of the scope"));
+    done(fail(Error{Errc::not_found,
+                    scope.id() + " has no runner group \"" + printable(scope.runner_group, 100) +
+                        "\" that this token sees",
+                    "check runner_group of the scope"}));
   });
 }
 

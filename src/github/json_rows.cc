@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "github/catalogue.h"
+
 namespace mvr::github {
 namespace {
 
@@ -74,18 +76,17 @@ class RowReader final : public nlohmann::json_sax<json> {
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
     if (!error_.has_value()) {
-      error_ = Error{Errc::protocol,
-                     "the answer is not JSON (broken at byte " + std::to_string(position) + ")"};
+      error_ = not_json("broken at byte " + std::to_string(position));
     }
     return false;
   }
 
   Result<std::vector<JsonRow>> finish(bool parsed) {
     if (error_) return fail(*error_);
-    if (!parsed) return fail(Errc::protocol, "the answer is not JSON");
+    if (!parsed) return fail(not_json("it ends early"));
     if (!list_seen_) {
-      return fail(Errc::protocol, "the answer is not what GitHub documents: no list" +
-                                      (list_.empty() ? "" : " \"" + std::string(list_) + "\""));
+      return fail(
+          undocumented(list_.empty() ? "no list" : "no list \"" + std::string(list_) + "\""));
     }
     return std::move(rows_);
   }
@@ -105,7 +106,7 @@ class RowReader final : public nlohmann::json_sax<json> {
   }
 
   bool refuse(std::string_view what) {
-    error_ = Error{Errc::protocol, "the answer is not what GitHub documents: " + std::string(what)};
+    error_ = undocumented(what);
     return false;
   }
   bool enter() { return ++depth_ <= kMaxDepth || refuse("it is nested too deeply"); }
@@ -168,8 +169,7 @@ class RowReader final : public nlohmann::json_sax<json> {
 }  // namespace
 
 Error JsonRow::wrong(std::string_view field, std::string_view expected) const {
-  return Error{Errc::protocol, "the answer is not what GitHub documents: " + place_ + "." +
-                                   std::string(field) + " is not " + std::string(expected)};
+  return undocumented(place_ + "." + std::string(field) + " is not " + std::string(expected));
 }
 
 const JsonCell* JsonRow::find(std::string_view field) const {
@@ -227,7 +227,7 @@ bool has_nul(std::string_view body) { return body.find('\0') != std::string_view
 
 Result<std::vector<JsonRow>> read_rows(std::string_view body, std::string_view list,
                                        std::span<const std::string_view> fields) {
-  if (has_nul(body)) return fail(Errc::protocol, "the answer is not JSON (it holds a zero byte)");
+  if (has_nul(body)) return fail(not_json("it holds a zero byte"));
   RowReader reader(list, fields);
   const bool parsed = json::sax_parse(body.begin(), body.end(), &reader);
   return reader.finish(parsed);

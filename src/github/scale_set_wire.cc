@@ -6,7 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/assert.h"
 #include "base/text.h"
+#include "github/catalogue.h"
 #include "github/json_rows.h"
 #include "github/token.h"
 #include "github/url.h"
@@ -28,7 +30,8 @@ constexpr std::int64_t kMaxSeconds = 253'402'300'799;  // the end of the year 99
 
 Error bad(std::string_view what) {
   return Error{Errc::protocol,
-               "the answer is not what runner scale sets are known for: " + std::string(what)};
+               "the answer is not what runner scale sets are known for: " + std::string(what),
+               std::string(known_answer("set_unknown").remedy)};
 }
 
 // Some answers begin with a byte order mark.
@@ -229,48 +232,6 @@ Fault fault_of(std::string_view body) {
   return fault;
 }
 
-struct Meaning {
-  std::string_view type;
-  Errc code;
-  std::string_view text;
-};
-constexpr std::array<Meaning, 4> kFaults{
-    {{"AgentExistsException", Errc::exists, "the name is taken; try again with a fresh one"},
-     {"AgentNotFoundException", Errc::not_found, "there is no such runner"},
-     {"JobStillRunningException", Errc::busy, "the runner runs a job; try again later"},
-     {"RunnerScaleSetSessionConflictException", Errc::busy,
-      "another host holds the scale set, or this one did a minute ago: a set serves one host, so "
-      "two hosts need a runner group each (runner_group of the scope)"}}};
-
-Error meaning_of(int status, const Fault& fault) {
-  for (const Meaning& known : kFaults) {
-    if (fault.type.find(known.type) != std::string::npos) {
-      return Error{known.code, std::string(known.text)};
-    }
-  }
-  switch (status) {
-    case 400:
-    case 422:
-      return Error{Errc::invalid, "GitHub refused the request; check labels and runner group"};
-    case 401:
-      return Error{Errc::unauthorized, "GitHub took back what it had given for this"};
-    case 403:
-      return Error{Errc::denied,
-                   "the credentials may not manage runner scale sets; `discovery: poll` does "
-                   "without them"};
-    case 404:
-      return Error{Errc::not_found, "there is no such thing (any more)"};
-    case 409:
-      return Error{Errc::exists, "it is there already"};
-    case 429:
-      return Error{Errc::rate_limited, "GitHub limits our requests"};
-    default:
-      break;
-  }
-  if (status >= 500) return Error{Errc::unavailable, "GitHub fails at the moment"};
-  return Error{Errc::protocol, "an answer mvrunner does not expect; `discovery: poll` helps"};
-}
-
 }  // namespace
 
 Result<Secret> decode_registration_token(std::string_view body) {
@@ -436,23 +397,27 @@ bool is_fault(std::string_view body) { return !fault_of(body).type.empty(); }
 Error explain_service(int status, const std::map<std::string, std::string>& headers,
                       std::string_view body, std::string_view label) {
   const Fault fault = fault_of(body);
-  const Error meaning = meaning_of(status, fault);
-  std::string text = std::string(label) + ": HTTP " + std::to_string(status);
-  if (!fault.message.empty()) text += " \"" + fault.message + "\"";
-  text += ": " + meaning.what;
+  Answer answer;
+  answer.source = Source::sets;
+  answer.status = status;
+  answer.text = fault.type;
+  const KnownAnswer* known = find_known(answer);
+  MVR_ASSERT(known != nullptr);
+  std::string about = std::string(label) + ": HTTP " + std::to_string(status);
+  if (!fault.message.empty()) about += " \"" + fault.message + "\"";
+  Error error = known_error(*known, about);
   const std::string activity = printable(header(headers, "activityid"), 64);
   const std::string request = printable(header(headers, "x-github-request-id"), 64);
-  if (!activity.empty()) text += "; ActivityId " + activity;
-  if (!request.empty()) text += "; X-GitHub-Request-Id " + request;
-  return Error{meaning.code, std::move(text)};
+  if (!activity.empty()) error.what += "; ActivityId " + activity;
+  if (!request.empty()) error.what += "; X-GitHub-Request-Id " + request;
+  return error;
 }
 
 Result<bool> decode_repository_openness(std::string_view body) {
   TRY_ASSIGN(json document, parse_object(body));
   json* is_private = member(document, "private");
   if (is_private == nullptr || !is_private->is_boolean()) {
-    return fail(Errc::protocol,
-                "the answer is not what GitHub documents: \"private\" is not true or false");
+    return fail(undocumented("\"private\" is not true or false"));
   }
   return !is_private->get<bool>();
 }

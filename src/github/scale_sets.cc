@@ -4,6 +4,7 @@
 
 #include "core/backoff.h"
 #include "github/app.h"
+#include "github/catalogue.h"
 #include "github/url.h"
 #include "github/wire.h"
 
@@ -46,7 +47,7 @@ sys::HttpRequest base_request(const std::string& method, std::string url, Durati
 
 // Nothing: there is no message so far.
 Result<std::optional<QueueMessage>> message_of(const Result<sys::HttpResponse>& reply) {
-  if (!reply) return fail(reply.error());
+  if (!reply) return fail(explain_loss(reply.error()));
   if (!is_success(reply->status)) {
     return fail(explain_service(reply->status, reply->headers, reply->body, "GET of a message"));
   }
@@ -111,7 +112,7 @@ void ScaleSets::on_registered(Result<sys::HttpResponse> response,
   const std::string label = "POST /actions/runner-registration";
   const Error error =
       response ? explain_service(response->status, response->headers, response->body, label)
-               : response.error();
+               : explain_loss(with_context(response.error(), label));
   const bool may_pass =
       is_passing(error.code) || error.code == Errc::unauthorized || error.code == Errc::denied;
   if (!may_pass || failures >= tuning_.retries) return connected(&error);
@@ -207,7 +208,7 @@ void ScaleSets::on_response(std::uint64_t id, Result<sys::HttpResponse> response
   const std::string& label = flight.call.label;
   if (!response) {
     if (is_passing(response.error().code) && try_again(id)) return;
-    return finish(id, fail(named(with_context(response.error(), label))));
+    return finish(id, fail(named(explain_loss(with_context(response.error(), label)))));
   }
   if (is_success(response->status)) return finish(id, std::move(response));
   Error error = explain_service(response->status, response->headers, response->body, label);
@@ -261,8 +262,8 @@ void ScaleSets::find_group(const SetWish& wish, Done<std::int64_t> done) {
     auto id = decode_group_id(reply->body, wish.group);
     if (!id) return done(fail(named(std::move(id.error()))));
     if (*id) return done(**id);
-    done(fail(named(Error{Errc::not_found, "there is no runner group \"" + wish.group +
-                                               "\"; check runner_group of the scope"})));
+    done(fail(named(Error{Errc::not_found, "there is no runner group \"" + wish.group + "\"",
+                          "check runner_group of the scope"})));
   });
 }
 

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/text.h"
 #include "core/backoff.h"
+#include "github/catalogue.h"
 #include "github/clock.h"
 #include "github/pace.h"
 #include "github/url.h"
@@ -311,7 +312,7 @@ bool Transport::State::try_again(Entry& entry) {
 void Transport::State::on_lost(Entry entry, const Error& error) {
   const bool is_passing = error.code == Errc::timed_out || error.code == Errc::unavailable;
   if (is_passing && try_again(entry)) return;
-  Error known = with_context(error, entry.request.about.label);
+  Error known = explain_loss(with_context(error, entry.request.about.label));
   finish(std::move(entry), fail(std::move(known)));
 }
 
@@ -323,11 +324,11 @@ void Transport::State::on_redirect(Entry entry, const sys::HttpResponse& respons
   auto target = same_origin_url(entry.request.url, header(response, "location"));
   if (!target) {
     Error error = with_context(target.error(), label);
+    error.remedy = known_answer("redirect").remedy;
     finish(std::move(entry), fail(std::move(error)));
   } else if (!keeps_method || entry.redirects >= kMaxRedirects) {
-    Error error{Errc::protocol, label + ": HTTP " + std::to_string(response.status) +
-                                    ": too many redirects, or one that would change the method; "
-                                    "was the repository renamed?"};
+    const std::string about = label + ": HTTP " + std::to_string(response.status);
+    Error error = known_error(known_answer("redirect"), about);
     finish(std::move(entry), fail(std::move(error)));
   } else {
     ++entry.redirects;

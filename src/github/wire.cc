@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "github/catalogue.h"
 #include "github/json_rows.h"
 #include "github/token.h"
 #include "github/url.h"
@@ -119,13 +120,7 @@ std::string error_detail(json& entry) {
 }
 
 Error bad_jit(std::string_view what) {
-  return Error{Errc::protocol, "the answer is not what GitHub documents: " + std::string(what) +
-                                   " of the JIT "
-                                   "configuration"};
-}
-
-Error bad_answer(std::string_view what) {
-  return Error{Errc::protocol, "the answer is not what GitHub documents: " + std::string(what)};
+  return undocumented(std::string(what) + " of the JIT configuration");
 }
 
 // The positive number `key` of an object; 0 when it is something else.
@@ -142,12 +137,12 @@ Result<std::optional<Permissions>> permissions_of(json& object) {
   const auto found = object.find("permissions");
   if (found == object.end() || found->is_null()) return std::optional<Permissions>();
   if (!found->is_object() || found->size() > kMaxPermissions) {
-    return fail(bad_answer("\"permissions\" is no short mapping"));
+    return fail(undocumented("\"permissions\" is no short mapping"));
   }
   Permissions permissions;
   for (auto& [name, level] : found->items()) {
     const auto* text = level.get_ptr<const json::string_t*>();
-    if (text == nullptr) return fail(bad_answer("a level in \"permissions\" is no text"));
+    if (text == nullptr) return fail(undocumented("a level in \"permissions\" is no text"));
     permissions[printable(name, kMaxName)] = printable(*text, kMaxName);
   }
   return std::optional<Permissions>(std::move(permissions));
@@ -258,27 +253,27 @@ Result<JitConfig> decode_jit(std::string_view body) {
 }
 
 Result<Installation> decode_installation(std::string_view body) {
-  if (has_nul(body)) return fail(bad_answer("it holds a zero byte"));
+  if (has_nul(body)) return fail(undocumented("it holds a zero byte"));
   json document = json::parse(body.begin(), body.end(), nullptr, false);
-  if (!document.is_object()) return fail(bad_answer("no object"));
+  if (!document.is_object()) return fail(undocumented("no object"));
   const std::int64_t id = positive_member(document, "id");
-  if (id == 0) return fail(bad_answer("\"id\" is not a positive number"));
+  if (id == 0) return fail(undocumented("\"id\" is not a positive number"));
   return Installation{id, string_member(document, "suspended_at") != nullptr};
 }
 
 Result<AccessToken> decode_access_token(std::string_view body) {
-  if (has_nul(body)) return fail(bad_answer("it holds a zero byte"));
+  if (has_nul(body)) return fail(undocumented("it holds a zero byte"));
   json document = json::parse(body.begin(), body.end(), nullptr, false);
   json::string_t* token = string_member(document, "token");
-  if (token == nullptr) return fail(bad_answer("\"token\" is missing"));
+  if (token == nullptr) return fail(undocumented("\"token\" is missing"));
   // Taken out of the document, so that no copy of it stays behind.
   AccessToken access{Secret(std::move(*token)), {}, {}};
   if (access.token.expose().size() > kMaxToken || !is_token(access.token.expose())) {
-    return fail(bad_answer("\"token\" is none"));
+    return fail(undocumented("\"token\" is none"));
   }
   const json::string_t* expires = string_member(document, "expires_at");
   const auto time = parse_iso8601(expires == nullptr ? "" : *expires);
-  if (!time) return fail(bad_answer("\"expires_at\" is not a time"));
+  if (!time) return fail(undocumented("\"expires_at\" is not a time"));
   access.expires = *time;
   TRY_ASSIGN(access.permissions, permissions_of(document));
   return access;

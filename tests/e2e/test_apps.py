@@ -47,8 +47,10 @@ class Apps(MvrunnerTest):
         return self.github.control("GET", "/state")["requests"].get(MINTED, {}).get("201", 0)
 
     def failure(self, scope="acme/widgets"):
-        scopes = {entry["scope"]: entry.get("failure", "") for entry in self.ps()["scopes"]}
-        return scopes.get(scope, "")
+        for entry in self.ps()["scopes"]:
+            if entry["scope"] == scope:
+                return entry.get("failure", "") + entry.get("advice", "")
+        return ""
 
     def test_a_job_is_served_while_tokens_expire_and_are_revoked(self):
         installation = self.install(token_life_s=12)

@@ -110,6 +110,13 @@ TEST_CASE("every reason has a token and a sentence with its numbers") {
   }
 }
 
+TEST_CASE("what helps against a refusal of GitHub is what is known of it") {
+  const Error known{Errc::denied, "HTTP 403", "add the address to the list"};
+  CHECK(reason_advice(DiscoveryDown{known, kNow}) == "add the address to the list");
+  const Error unknown{Errc::unavailable, "HTTP 502"};
+  CHECK(reason_advice(DiscoveryDown{unknown, kNow}).find("githubstatus") != std::string::npos);
+}
+
 TEST_CASE("a time that has passed is now") {
   CHECK(reason_text(Backoff{kNow, 1, "vm_died"}, kNow) ==
         "tries again now after 1 failed boot (vm_died)");

@@ -21,6 +21,16 @@ TEST_CASE("control characters of a guest cannot break a line") {
   CHECK(line.find('\x1b') == std::string::npos);
 }
 
+TEST_CASE("an error has its remedy beside it, where one is known") {
+  using mvr::Errc;
+  using mvr::Error;
+  using mvr::daemon::with_error;
+  CHECK(format_fields("e", with_error({{"a", "1"}}, Error{Errc::io, "x"})) ==
+        "event=e a=1 error=x");
+  CHECK(format_fields("e", with_error({}, Error{Errc::io, "x", "do y"})) ==
+        "event=e error=x remedy=\"do y\"");
+}
+
 TEST_CASE("an unknown log level is refused with what is allowed") {
   const auto result = mvr::daemon::set_log_level("loud");
   REQUIRE_FALSE(result);

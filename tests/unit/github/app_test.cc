@@ -87,7 +87,7 @@ Answer granted(const std::string& token, int life = 3600, const std::string& per
 }
 
 bool says(const Error& error, std::string_view text) {
-  return error.what.find(text) != std::string::npos;
+  return full_text(error).find(text) != std::string::npos;
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ struct DeliveriesBench : Bench {
     AppDeliveries::Hooks hooks;
     hooks.hint = [this](const std::string& name) { hints.push_back(name); };
     hooks.failed = [this](const std::string& app, const Error& error) {
-      failures.push_back(app + ": " + error.what);
+      failures.push_back(app + ": " + full_text(error));
     };
     hooks.recovered = [this](const std::string& app) { recovered.push_back(app); };
     return feed->start(settings, std::move(hooks));

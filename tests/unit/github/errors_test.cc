@@ -28,7 +28,7 @@ Refusal refusal(int status, const std::string& body, const Headers& headers = {}
 }
 
 bool says(const Refusal& refusal, std::string_view text) {
-  return refusal.error.what.find(text) != std::string::npos;
+  return full_text(refusal.error).find(text) != std::string::npos;
 }
 
 }  // namespace

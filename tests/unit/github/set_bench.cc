@@ -95,7 +95,7 @@ void SetBench::run_until_level(int wanted) const {
 std::string SetBench::run_until_failure() const {
   const std::size_t before = failures->size();
   run_until([&] { return failures->size() > before; });
-  return failures->back().error.what;
+  return full_text(failures->back().error);
 }
 
 SeenRequest SetBench::last(const std::string& request) const {
