@@ -89,10 +89,10 @@ def measure(size, is_app, feed, is_idle, openapi):
             github.wait_until(begun + length)
             after = count(stand_in)
             factor = 3600 / (time.time() - begun)
-            created = {job["id"]: job["times_ms"]["created"] for job in stand_in.state()["jobs"]}
+            created = {job["name"]: job["times_ms"]["created"] for job in stand_in.state()["jobs"]}
             if not is_idle:
                 time.sleep(20)
-            seen = {line["job"]: line["at_ms"] for line in reversed(host.said("seen"))}
+            seen = {line["name"]: line["at_ms"] for line in reversed(host.said("seen"))}
         finally:
             host.stop()
             stand_in.stop()

@@ -69,6 +69,7 @@ class Github:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+        self.process.stdout.close()
 
 
 class Host:
@@ -111,6 +112,7 @@ class Host:
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait()
         self.reader.join()
+        self.process.stdout.close()
         self.errors.close()
         assert status == 0, f"the fake host ended with {status}: {self.errors.name}"
         return self.said("end")[0]

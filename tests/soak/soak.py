@@ -136,9 +136,11 @@ class Soak:
         return problems, end
 
     def waits(self):
-        created = {job["id"]: job["times_ms"]["created"] for job in self.github.state()["jobs"]}
-        seen = {line["job"]: line["at_ms"] for line in reversed(self.host.said("seen"))}
-        waits = sorted((seen[job] - created[job]) / 1000 for job in self.eligible if job in seen)
+        # By name: a message queue has ids of its own.
+        created = {job["name"]: job["times_ms"]["created"] for job in self.github.state()["jobs"]
+                   if job["id"] in self.eligible}
+        seen = {line["name"]: line["at_ms"] for line in reversed(self.host.said("seen"))}
+        waits = sorted((seen[job] - created[job]) / 1000 for job in created if job in seen)
         if not waits:
             return "none seen"
         return f"seen after {waits[len(waits) // 2]:.1f} s (median), {waits[-1]:.1f} s (longest)"

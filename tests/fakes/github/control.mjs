@@ -104,6 +104,10 @@ export const controlRoutes = [
     world.addRepository(body);
     return { status: 201, body: {} };
   }),
+  route('POST', /^\/_control\/renames$/, ({ world, body }) => {
+    world.renames.set(body.from, body.to);
+    return ok();
+  }),
   route('POST', /^\/_control\/enterprises$/, ({ world, body }) => {
     world.addEnterprise(body);
     return { status: 201, body: {} };

@@ -141,8 +141,22 @@ class StandIn {
     return serveBy(runnerRoutes, { ...call, onAbort });
   }
 
+  // A renamed repository's former name answers with the address of the new one.
+  renamed(call) {
+    for (const [from, to] of this.world.renames) {
+      const path = call.path.replace(new RegExp(`^/repos/${from}(?=/|$)`, 'i'), `/repos/${to}`);
+      if (path !== call.path) return `${call.base}${path}${call.url.search}`;
+    }
+    return null;
+  }
+
   async github(call) {
     const { request, url } = call;
+    const location = this.renamed(call);
+    if (location) {
+      const status = request.method === 'GET' ? 301 : 307;
+      return { status, headers: { location }, body: { message: 'Moved Permanently', url: location } };
+    }
     let token;
     try {
       rest.checkHeaders(request.headers);

@@ -35,6 +35,7 @@ export class World extends EventEmitter {
     this.scaleSets?.close();
     this.owners = new Map();
     this.enterprises = new Map();
+    this.renames = new Map(); // "owner/name" -> "owner/name"
     this.deprecations = new Map(); // of runner versions
     this.repositories = new Map();
     this.runs = new Map();
