@@ -14,7 +14,7 @@ using core::ScopeKind;
 using Kind = Authority::Kind;
 using Headers = std::map<std::string, std::string>;
 
-constexpr std::string_view kAll = "{\"message\":\"";
+constexpr std::string_view kStart = "{\"message\":\"";
 
 // An answer of the REST API and the entry it is.
 struct Example {
@@ -30,7 +30,7 @@ struct Example {
 
 Refusal refusal(const Example& e) {
   const WallTime now = *parse_iso8601("2026-11-20T10:00:00Z");
-  const std::string body = std::string(kAll) + e.message + "\"}";
+  const std::string body = std::string(kStart) + e.message + "\"}";
   return explain_refusal(sys::HttpResponse{e.status, e.headers, body},
                          CallInfo{e.endpoint, e.scope, "GET /x"},
                          Authority{e.asker, "/etc/mvrunner/key", "77"}, Clocks{now, e.offset});
