@@ -172,6 +172,14 @@ test('a registration gone before the start exits with 1', async (t) => {
   assert.match(runner.output, /registration has been deleted/);
 });
 
+test('a deprecated version is turned away with 7, or 1 where that is not asked for', async (t) => {
+  const github = await withRepository();
+  await github.control('POST', '/deprecations', { version: '2.336.0', refused: true });
+  const env = { ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE: '1' };
+  assert.equal(await (await startRunner(t, github, env)).closed, 7);
+  assert.equal(await (await startRunner(t, github)).closed, 1);
+});
+
 test('no configuration or a broken one exits with 1', async (t) => {
   const encode = (value) => Buffer.from(value).toString('base64');
   const broken = ['', '!!!', encode('no json'), encode('{}'), encode('{".runner":"bm8="}')];

@@ -266,10 +266,17 @@ export class World extends EventEmitter {
 
   // ---- the runner's side -----------------------------------------------------------------------
 
+  // `refused`: without a date that anybody could have asked for.
+  isRetired(version) {
+    const { refused, registration, runtime } = this.deprecations.get(version) ?? {};
+    return Boolean(refused) || [registration, runtime].some((end) => Date.parse(end) <= Date.now());
+  }
+
   openSession(name, secret, version) {
     const runner = [...this.runners.values()].find((each) => each.name === name);
     if (!runner) throw new Refusal(404, 'the runner no longer exists');
     if (runner.secret !== secret) throw new Refusal(401, 'bad credentials');
+    if (this.isRetired(version)) throw new Refusal(403, `runner version ${version} is deprecated`);
     if (runner.session && this.isOnline(runner)) throw new Refusal(409, 'a session exists');
     const now = Date.now();
     const session = { id: randomUUID(), runner, opened: now, seen: now, waiter: null };
