@@ -57,7 +57,9 @@ struct ReasonText {
            "; the host has " + size_text(all.memory, all.vcpus, all.disk);
   }
   std::string operator()(const Draining&) const { return "the host is draining"; }
-  std::string operator()(const MissingImage& r) const { return "the image is missing: " + r.why; }
+  std::string operator()(const MissingImage& r) const {
+    return "the profile cannot boot: " + r.why;
+  }
   std::string operator()(const Backoff& r) const {
     return "tries again " + in(r.until) + " after " + plural(r.failures, "failed boot") + " (" +
            r.cause + ")";
@@ -115,7 +117,8 @@ struct Advice {
   }
   std::string operator()(const Draining&) const { return "mvrunner undrain"; }
   std::string operator()(const MissingImage&) const {
-    return "build or install what is missing: mvrunner image build, mvrunner kernel install";
+    return "build or install what is missing: mvrunner image build, mvrunner kernel install, "
+           "mvrunner runner install";
   }
   std::string operator()(const Backoff&) const {
     return "look at the console of the VM that failed: mvrunner logs --console VM";

@@ -27,14 +27,15 @@ enum class EndCause {
   cancelled,  // demand went away before a job came
   boot_timeout,
   job_timeout,
-  launch_failed,     // a preparing step failed
-  vm_died,           // the VMM exited by itself: crash, killed
-  panicked,          // the guest's kernel panicked
-  host_full,         // no space on the host for what the VM needs
-  image_unreadable,  // the guest could not mount its root
-  agent_failed,      // the agent reported a failure, or broke the channel's contract
-  runner_failed,     // the listener could not start or register
-  killed,            // by an operator
+  launch_failed,      // a preparing step failed
+  vm_died,            // the VMM exited by itself: crash, killed
+  panicked,           // the guest's kernel panicked
+  host_full,          // no space on the host for what the VM needs
+  image_unreadable,   // the guest could not mount its root
+  agent_failed,       // the agent reported a failure, or broke the channel's contract
+  runner_failed,      // the listener could not start or register
+  runner_deprecated,  // GitHub no longer accepts the listener's release
+  killed,             // by an operator
 };
 
 struct Runner {

@@ -38,6 +38,14 @@ inline bool is_on_the_way(const Vm& vm) {
   return !vm.scope.empty() && vm.phase <= Phase::listening && !vm.in_flight.deregister;
 }
 
+// Of a VM whose runner exited before it took a job. 7 is the listener's word, which the agent asks
+// it for, that GitHub no longer accepts its release.
+inline EndCause cause_of_exit(const Vm& vm, int code) {
+  if (code == 0) return EndCause::unused;
+  const bool is_deprecated = code == 7 && vm.scope != kCommandScope;
+  return is_deprecated ? EndCause::runner_deprecated : EndCause::runner_failed;
+}
+
 // Replaces what was listed; what our VMs took of it stays taken.
 void fold_demand(ScopeState& state, const DemandSeen& event);
 

@@ -20,7 +20,7 @@ constexpr std::array<std::pair<Phase, std::string_view>, 9> kPhases{{
     {Phase::held, "held"},
 }};
 
-constexpr std::array<std::pair<EndCause, std::string_view>, 14> kCauses{{
+constexpr std::array<std::pair<EndCause, std::string_view>, 15> kCauses{{
     {EndCause::none, "none"},
     {EndCause::finished, "finished"},
     {EndCause::unused, "unused"},
@@ -34,6 +34,7 @@ constexpr std::array<std::pair<EndCause, std::string_view>, 14> kCauses{{
     {EndCause::image_unreadable, "image_unreadable"},
     {EndCause::agent_failed, "agent_failed"},
     {EndCause::runner_failed, "runner_failed"},
+    {EndCause::runner_deprecated, "runner_deprecated"},
     {EndCause::killed, "killed"},
 }};
 

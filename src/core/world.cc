@@ -22,6 +22,7 @@ bool is_boot_failure(EndCause cause, Phase phase) {
       return true;
     case EndCause::agent_failed:
     case EndCause::runner_failed:
+    case EndCause::runner_deprecated:
       return phase != Phase::running;
     case EndCause::vm_died:
     case EndCause::panicked:
@@ -418,7 +419,7 @@ std::string Observer::apply(Vm& vm, const RunnerExited& event) {
   vm.exit_code = event.code;
   const std::string text = "the runner exited with code " + std::to_string(event.code);
   if (vm.phase == Phase::running) return end(vm, EndCause::finished, text);
-  return end(vm, event.code == 0 ? EndCause::unused : EndCause::runner_failed, text);
+  return end(vm, cause_of_exit(vm, event.code), text);
 }
 
 std::string Observer::apply(Vm& vm, const AgentFailed& event) {

@@ -82,6 +82,7 @@ Result<void> Daemon::open_host() {
   TRY_ASSIGN(lock_, std::move(lock));
   fail_point("locked");
   TRY_ASSIGN(loop_, sys::Loop::create());
+  releases_ = std::make_unique<ReleaseWatch>(*loop_, [this] { check_images(); });
   TRY(loop_->on_signals({SIGTERM, SIGINT, SIGPIPE, SIGHUP}, [this](int number) {
     if (number == SIGPIPE) return;
     if (number == SIGHUP && !options_.exit_when_idle) return (void)reload();  // it logs
@@ -332,6 +333,7 @@ void Daemon::fold(const core::Event& event) {
     tally_.ended(config_, narrator_.finished(after));  // the narrator forgets it now
   }
   narrator_.after(event, *before, after, loop_->now());
+  note_refused(*before, after);
   serve_command(event, *before, after);
 }
 
@@ -377,7 +379,7 @@ void Daemon::measure_pressure() {
 
 void Daemon::check_images() {
   for (const auto& profile : config_.profiles) {
-    const std::string why = room_->why_not(profile);
+    const std::string why = why_not(profile);
     const auto missing = world_.missing_images.find(profile.name);
     const std::string before = missing == world_.missing_images.end() ? "" : missing->second;
     if (!why.empty() && why != before) {
@@ -415,6 +417,7 @@ void Daemon::arm() {
     performer_->bound_logs();
     tend_web();
     look_at_runners();
+    look_at_release();
   });
 }
 

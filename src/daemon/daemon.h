@@ -23,6 +23,7 @@
 #include "daemon/perform.h"
 #include "daemon/reload.h"
 #include "daemon/resolver.h"
+#include "daemon/runner_release.h"
 #include "daemon/tally.h"
 #include "daemon/web.h"
 #include "daemon/webhook.h"
@@ -81,6 +82,9 @@ class Daemon {
   Result<void> end_discovery();
   void look_at_runners();
   void sweep(const core::Scope& scope);
+  void look_at_release();
+  void note_refused(const core::Vm& before, const core::Vm& after);
+  [[nodiscard]] std::string why_not(const core::Profile& profile) const;
   VmHooks make_hooks();
   void turn();
   void fold(const core::Event& event);
@@ -114,6 +118,7 @@ class Daemon {
   std::unique_ptr<JobFactFetcher> facts_;
   std::unique_ptr<github::Client> github_;
   std::unique_ptr<github::Discovery> discovery_;
+  std::unique_ptr<ReleaseWatch> releases_;
   Commands commands_;
   std::unique_ptr<Performer> performer_;
   std::unique_ptr<Control> control_;

@@ -26,8 +26,37 @@ void Daemon::look_at_runners() {
   for (const auto& scope : config_.github.scopes) sweep(scope);
 }
 
+// Images that bring their own runner do not say which release it is: of these only the listeners
+// that are turned away tell.
+void Daemon::look_at_release() {
+  if (options_.exit_when_idle) return;  // it serves one command
+  releases_->tend(config_, github_.get(), configured_release(config_));
+}
+
+// What a VM was turned away with counts for new VMs only while they would get the same.
+void Daemon::note_refused(const core::Vm& before, const core::Vm& after) {
+  if (before.cause == after.cause || after.cause != core::EndCause::runner_deprecated) return;
+  const core::Profile* profile = config_.profile(after.profile);
+  const auto origin = world_.origins.find(after.profile);
+  if (profile == nullptr || origin == world_.origins.end() || origin->second != after.origin)
+    return;
+  const auto release = release_of(config_, *profile);
+  if (!release) return;
+  releases_->refused(*release);
+  check_images();
+}
+
+// Why a new VM of this profile cannot run jobs.
+std::string Daemon::why_not(const core::Profile& profile) const {
+  std::string why = room_->why_not(profile);
+  if (!why.empty() || !releases_->knows_any()) return why;
+  const auto release = release_of(config_, profile);
+  return release ? releases_->why_not(*release) : "";
+}
+
 void Daemon::discover() {
   facts_->use(github_.get());
+  look_at_release();
   if (!github_) return;
   look_at_runners();
   if (discovery_) {

@@ -16,7 +16,9 @@ Result<void> Daemon::open_web() {
       [this] {
         return metrics_text({config_, world_, plan_, tally_, loop_->now(), sys::wall_now(),
                              github_ ? github_->accounts() : std::vector<github::AccountState>{},
-                             discovery_ ? discovery_->looks() : std::vector<github::Look>{}});
+                             discovery_ ? discovery_->looks() : std::vector<github::Look>{},
+                             releases_->left() ? releases_->version() : "",
+                             releases_->left().value_or(Duration{0})});
       },
       [this] { return why_not_ready(config_, world_); });
   webhook_ = std::make_unique<Webhook>(*loop_, tally_, [this](const std::string& repository) {

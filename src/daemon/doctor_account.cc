@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "daemon/doctor.h"
+#include "daemon/runner_release.h"
 #include "github/client.h"
 #include "github/clock.h"
 #include "github/groups.h"
@@ -104,6 +105,24 @@ Finding check_group(sys::Loop& loop, github::Client& client, const core::Config&
   return {"runner group", Verdict::ok, text, ""};
 }
 
+// Whether runners of the configured release still get jobs, and for how long.
+std::optional<Finding> check_release(sys::Loop& loop, github::Client& client,
+                                     const core::Config& config) {
+  const auto release = configured_release(config);
+  if (!release || release->version.empty()) return std::nullopt;
+  const auto dates = await<github::ReleaseDates>(loop, [&](auto done) {
+    client.runner_release(config.github.scopes.front(), release->version, std::move(done));
+  });
+  if (!dates) return finding_of("runner release", Verdict::warn, dates.error());
+  const ReleaseState state = judge_release(*release, *dates, sys::wall_now());
+  if (state.verdict == ReleaseVerdict::good) {
+    return Finding{"runner release", Verdict::ok, "GitHub accepts " + release->title, ""};
+  }
+  const bool is_out = state.verdict == ReleaseVerdict::out;
+  return Finding{"runner release", is_out ? Verdict::fail : Verdict::warn, state.text,
+                 release->remedy};
+}
+
 // After all questions, so that GitHub has told its limits.
 Finding check_budget(const github::AccountState& account) {
   std::string text = account.name + ": ";
@@ -147,6 +166,9 @@ std::vector<Finding> check_github(const core::Config& config) {
     if (!has_sets) findings.push_back(check_polling(**loop, **client, config.github, scope));
     if (scope.kind == core::ScopeKind::repository) continue;
     findings.push_back(check_group(**loop, **client, config, scope));
+  }
+  if (auto release = check_release(**loop, **client, config)) {
+    findings.push_back(std::move(*release));
   }
   for (const auto& account : (*client)->accounts()) findings.push_back(check_budget(account));
   if (skew) {

@@ -252,6 +252,12 @@ void write_looks(Writer& out, const std::vector<github::Look>& looks, Instant no
   }
 }
 
+void write_release(Writer& out, const std::string& release, Duration left) {
+  out.family("mvrunner_runner_release_expires_seconds", "gauge",
+             "Until GitHub no longer takes the runner release.");
+  if (!release.empty()) out.sample({{"release", release}}, seconds(left));
+}
+
 void write_deliveries(Writer& out, const Tally& tally) {
   out.family("mvrunner_webhook_deliveries_total", "counter",
              "Webhook deliveries that arrived, by what became of them.");
@@ -274,6 +280,7 @@ std::string metrics_text(const MetricsView& view) {
   write_tally(out, view.world, view.tally);
   write_accounts(out, view.accounts);
   write_looks(out, view.looks, view.now);
+  write_release(out, view.release, view.release_left);
   write_deliveries(out, view.tally);
   return out.take();
 }

@@ -25,6 +25,8 @@ struct MetricsView {
   WallTime wall{};
   std::vector<github::AccountState> accounts = {};
   std::vector<github::Look> looks = {};
+  std::string release = {};  // of the configured runner, while its end is known
+  Duration release_left{};
 };
 
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats (text 0.0.4).

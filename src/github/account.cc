@@ -108,6 +108,19 @@ void Account::delete_runner(const core::Scope& scope, std::int64_t id, Done<bool
   });
 }
 
+void Account::runner_release(const core::Scope& scope, const std::string& version,
+                             Done<ReleaseDates> done) {
+  ApiRequest call;
+  call.url = runner_release_url(base_, scope, version);
+  call.about = about(Endpoint::runner_release, scope, request_label("GET", call.url));
+  const std::string label = call.about.label;
+  transport_->send(std::move(call), [label, done = std::move(done)](Result<ApiReply> reply) {
+    if (reply) return done(context(decode_release_dates(reply->body), label));
+    if (reply.error().code == Errc::not_found) return done(ReleaseDates{});
+    done(fail(std::move(reply.error())));
+  });
+}
+
 // What the credential lacks, as far as GitHub has said what it may do.
 std::optional<Error> Account::lacking(const core::Scope& scope) const {
   const Authority authority = source_.authority();

@@ -40,6 +40,8 @@ class Account {
                     std::vector<std::string> labels, Done<JitConfig> done);
   void list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done);
   void delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done);
+  void runner_release(const core::Scope& scope, const std::string& version,
+                      Done<ReleaseDates> done);
   // Calls back once, perhaps before it returns.
   void repositories(const core::Scope& scope, Done<std::vector<std::string>> done);
   // Err denied also where only a permission for something else than listing is missing: jobs

@@ -303,6 +303,14 @@ void Client::delete_runner(const core::Scope& scope, std::int64_t id, Done<bool>
                              });
 }
 
+void Client::runner_release(const core::Scope& scope, const std::string& version,
+                            Done<ReleaseDates> done) {
+  state_->with_account<ReleaseDates>(scope, std::move(done),
+                                     [scope, version](Account& account, Done<ReleaseDates> then) {
+                                       account.runner_release(scope, version, std::move(then));
+                                     });
+}
+
 void Client::repositories(const core::Scope& scope, Done<std::vector<std::string>> done) {
   using Names = std::vector<std::string>;
   state_->with_account<Names>(

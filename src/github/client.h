@@ -48,6 +48,13 @@ struct RunnerGroup {
   friend bool operator==(const RunnerGroup&, const RunnerGroup&) = default;
 };
 
+// When GitHub stops taking a runner release: its registration, and that it runs jobs.
+struct ReleaseDates {
+  std::optional<WallTime> registration;
+  std::optional<WallTime> runtime;
+  friend bool operator==(const ReleaseDates&, const ReleaseDates&) = default;
+};
+
 // The queued jobs of a repository or of one scope.
 struct JobListing {
   Instant as_of{};                  // when its first request left
@@ -139,6 +146,10 @@ class Client {
   void list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done);
   // 404 counts as done: the value tells whether the record was still there.
   void delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done);
+  // Of a release of actions/runner ("2.336.0"). Both empty: GitHub has set no date, or (404) this
+  // server does not tell.
+  void runner_release(const core::Scope& scope, const std::string& version,
+                      Done<ReleaseDates> done);
   // "owner/name" of the repositories the scope looks at; what was found holds for ten minutes.
   void repositories(const core::Scope& scope, Done<std::vector<std::string>> done);
   // All queued jobs of one of them now, unmatched: the jobs of runs that are queued and, in turn,

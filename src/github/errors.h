@@ -21,6 +21,7 @@ enum class Endpoint {
   list_groups,
   delete_runner,
   generate_jit,
+  runner_release,
   find_installation,
   create_token,
 };

@@ -316,6 +316,11 @@ std::string runner_url(const std::string& base, const core::Scope& scope, std::i
   return base + scope_path(scope) + "/actions/runners/" + std::to_string(id);
 }
 
+std::string runner_release_url(const std::string& base, const core::Scope& scope,
+                               std::string_view version) {
+  return base + scope_path(scope) + "/actions/runners/deprecations/" + encode_segment(version);
+}
+
 std::string jit_url(const std::string& base, const core::Scope& scope) {
   return base + scope_path(scope) + "/actions/runners/generate-jitconfig";
 }

@@ -42,6 +42,8 @@ std::string visible_groups_url(const std::string& base, const core::Scope& scope
                                std::string_view repository);
 std::string runners_url(const std::string& base, const core::Scope& scope);
 std::string runner_url(const std::string& base, const core::Scope& scope, std::int64_t id);
+std::string runner_release_url(const std::string& base, const core::Scope& scope,
+                               std::string_view version);
 std::string jit_url(const std::string& base, const core::Scope& scope);
 // Where an App is installed that serves the scope.
 std::string installation_url(const std::string& base, const core::Scope& scope);

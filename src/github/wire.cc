@@ -119,6 +119,15 @@ std::string error_detail(json& entry) {
   return detail;
 }
 
+Result<std::optional<WallTime>> date_of(const json& document, const char* key) {
+  const auto found = document.find(key);
+  if (found == document.end() || found->is_null()) return std::optional<WallTime>();
+  const auto* text = found->get_ptr<const json::string_t*>();
+  const auto time = parse_iso8601(text == nullptr ? "" : *text);
+  if (!time) return fail(undocumented("\"" + std::string(key) + "\" is not a time"));
+  return std::optional<WallTime>(*time);
+}
+
 Error bad_jit(std::string_view what) {
   return undocumented(std::string(what) + " of the JIT configuration");
 }
@@ -259,6 +268,18 @@ Result<Installation> decode_installation(std::string_view body) {
   const std::int64_t id = positive_member(document, "id");
   if (id == 0) return fail(undocumented("\"id\" is not a positive number"));
   return Installation{id, string_member(document, "suspended_at") != nullptr};
+}
+
+Result<ReleaseDates> decode_release_dates(std::string_view body) {
+  if (has_nul(body)) return fail(undocumented("it holds a zero byte"));
+  const json document = json::parse(body.begin(), body.end(), nullptr, false);
+  if (!document.is_object() || !document.contains("runner_version")) {
+    return fail(undocumented("no \"runner_version\""));
+  }
+  ReleaseDates dates;
+  TRY_ASSIGN(dates.registration, date_of(document, "registration_deprecates_at"));
+  TRY_ASSIGN(dates.runtime, date_of(document, "runtime_deprecates_at"));
+  return dates;
 }
 
 Result<AccessToken> decode_access_token(std::string_view body) {

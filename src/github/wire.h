@@ -57,6 +57,9 @@ struct Installation {
 };
 Result<Installation> decode_installation(std::string_view body);
 
+// Err where a date is no time, so that none is taken for "no date".
+Result<ReleaseDates> decode_release_dates(std::string_view body);
+
 // What an installation's token is and may do. Err texts never hold a part of the body.
 struct AccessToken {
   Secret token;

@@ -86,7 +86,7 @@ TEST_CASE("every reason has a token and a sentence with its numbers") {
        "too_big: never fits this host: needs 64GiB of memory, 32 vCPUs, 1GiB of disk; the host "
        "has 16GiB of memory, 16 vCPUs, 200GiB of disk"},
       {Draining{}, "draining: the host is draining"},
-      {MissingImage{"not built"}, "missing_image: the image is missing: not built"},
+      {MissingImage{"not built"}, "missing_image: the profile cannot boot: not built"},
       {Backoff{later, 3, "boot_timeout"},
        "backoff: tries again in 1m30s after 3 failed boots (boot_timeout)"},
       {NoProfile{{"gpu", "x64"}}, "no_profile: no profile has the labels [gpu, x64]"},

@@ -140,6 +140,12 @@ TEST_CASE("the runner's exit tells how the VM is to end") {
   CHECK(after(vm(1, Phase::listening), RunnerExited{1, 0}).cause == EndCause::unused);
   CHECK(after(vm(1, Phase::listening), RunnerExited{1, 3}).cause == EndCause::runner_failed);
   CHECK(after(vm(1, Phase::claiming), RunnerExited{1, 1}).cause == EndCause::runner_failed);
+  CHECK(after(vm(1, Phase::claiming), RunnerExited{1, 7}).cause == EndCause::runner_deprecated);
+  CHECK(after(vm(1, Phase::listening), RunnerExited{1, 7}).cause == EndCause::runner_deprecated);
+  CHECK(after(vm(1, Phase::running), RunnerExited{1, 7}).cause == EndCause::finished);
+  Vm command = vm(1, Phase::claiming);  // its 7 is a word of its own
+  command.scope = kCommandScope;
+  CHECK(after(command, RunnerExited{1, 7}).cause == EndCause::runner_failed);
   CHECK(after(vm(1, Phase::running), RunnerExited{1, 3}).exit_code == 3);
 }
 

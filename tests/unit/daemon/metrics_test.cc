@@ -199,6 +199,19 @@ TEST_CASE("label values keep their place whatever they hold") {
                        R"(reason="draining"})") == "1");
 }
 
+TEST_CASE("how long GitHub takes the runner release is told while it is known") {
+  const core::Config config = sample_config();
+  const core::World world;
+  const core::Plan plan;
+  const Tally tally;
+  MetricsView view{config, world, plan, tally, kNow, kWall};
+  const std::string sample = R"(mvrunner_runner_release_expires_seconds{release="2.300.0"})";
+  CHECK(metrics_text(view).find("expires_seconds{") == std::string::npos);
+  view.release = "2.300.0";
+  view.release_left = Duration{-90'000};
+  CHECK(value_of(metrics_text(view), sample) == "-90");
+}
+
 TEST_CASE("the manual page has every metric, and no other") {
   std::ifstream page(MVR_SOURCE_DIR "/man/mvrunner-metrics.7");
   REQUIRE(page);

@@ -107,6 +107,7 @@ const std::vector<Example>& examples() {
       {"app_not_installed", 404, "Not Found", {}, Endpoint::find_installation, Kind::app},
       {"installation_gone", 404, "Not Found", {}, Endpoint::create_token, Kind::app},
       {"runner_gone", 404, "Not Found", {}, Endpoint::delete_runner},
+      {"release_unknown", 404, "Not Found", {}, Endpoint::runner_release},
       {"groups_not_found",
        404,
        "Not Found",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "catch.h"
 #include "samples.h"
 #include "scripted_server.h"
@@ -157,6 +158,30 @@ TEST_CASE("a refused JIT request makes the group be looked up again") {
   CHECK(generate(bench, scope).error().code == Errc::invalid);
   CHECK(generate(bench, scope));
   CHECK(bench.server->log().size() == 4);
+}
+
+TEST_CASE("GitHub is asked until when it takes a runner release") {
+  const std::string asked = "GET /repos/acme/app/actions/runners/deprecations/2.300.0";
+  const Bench bench;
+  const auto dates = [&] {
+    return bench.wait<ReleaseDates>([&](auto done) {
+      bench.client->runner_release(repository_scope(), "2.300.0", std::move(done));
+    });
+  };
+  bench.server->add(asked, answer(R"({"runner_version":"2.300.0",
+    "registration_deprecates_at":"2026-08-01T00:00:00Z","runtime_deprecates_at":null})"));
+  CHECK(dates() == ReleaseDates{*parse_iso8601("2026-08-01T00:00:00Z"), std::nullopt});
+  Answer absent = answer(R"({"message":"Not Found"})");
+  absent.status = 404;  // what GitHub's server products say
+  bench.server->add(asked, absent);
+  CHECK(dates() == ReleaseDates{});
+  bench.server->add(asked, answer(R"({"runner_version":"2.300.0",
+    "registration_deprecates_at":"soon"})"));
+  CHECK(dates().error().code == Errc::protocol);
+  Answer denied = answer(R"({"message":"Must have admin rights to Repository."})");
+  denied.status = 403;
+  bench.server->add(asked, denied);
+  CHECK(dates().error().code == Errc::denied);
 }
 
 TEST_CASE("a runner group that does not exist is named") {

@@ -30,6 +30,9 @@ std::vector<Decoder> decoders() {
       {"jit", kJitAnswer, [](auto body) { return decode_jit(body).has_value(); }},
       {"installation", kInstallation,
        [](auto body) { return decode_installation(body).has_value(); }},
+      {"release dates",
+       R"({"runner_version":"2.3.4","registration_deprecates_at":"2026-08-01T00:00:00Z"})",
+       [](auto body) { return decode_release_dates(body).has_value(); }},
       {"access token", kAccessToken,
        [](auto body) { return decode_access_token(body).has_value(); }}};
 }
