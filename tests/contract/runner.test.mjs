@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -99,6 +107,66 @@ test('a failing step fails the job and the rest is skipped', async (t) => {
   assert.match(job.log, /Process completed with exit code 1/);
   assert.doesNotMatch(job.log, /not reached|second step/);
   assert.match(runner.output, /Job build completed with result: Failed/);
+});
+
+// Writes a hook and returns the variable that makes the runner call it.
+function hookFile(t, script) {
+  const directory = mkdtempSync(join(tmpdir(), 'mvr-hook-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'started.sh');
+  writeFileSync(path, script);
+  return { ACTIONS_RUNNER_HOOK_JOB_STARTED: path };
+}
+
+const kOrigin =
+  'echo "hook: $(jq -c "[.repository.private, .repository.full_name, ' +
+  '.pull_request.head.repo.id == .repository.id]" "$GITHUB_EVENT_PATH")"';
+
+test('the job-started hook runs before the first step and finds the event', async (t) => {
+  const github = await withRepository();
+  await github.control('POST', '/repos', { repo: 'acme/open', private: false });
+  const cases = [
+    [{}, '[true,"acme/widgets",false]'],
+    [{ event: 'pull_request' }, '[true,"acme/widgets",true]'],
+    [{ fork: true }, '[true,"acme/widgets",false]'],
+  ];
+  for (const [fields, told] of cases) {
+    const { job_id } = await github.addJob({ ...fields, steps: [{ run: 'echo the step' }] });
+    const runner = await startRunner(t, github, { ...kHosted, ...hookFile(t, kOrigin) });
+    assert.equal(await runner.closed, 100);
+    const { log } = await github.job(job_id);
+    assert.ok(log.startsWith(`hook: ${told}\n`), log);
+    assert.match(log, /^the step$/m);
+  }
+});
+
+const kConditional = [
+  { run: 'echo plain step' },
+  { run: 'echo stubborn step', if: 'always()' },
+];
+
+test('a hook that fails, fails the job; only steps that always run still do', async (t) => {
+  const github = await withRepository();
+  const { job_id } = await github.addJob({ steps: kConditional });
+  const runner = await startRunner(t, github, { ...kHosted, ...hookFile(t, 'echo no; exit 1') });
+  assert.equal(await runner.closed, 102);
+  const job = await github.job(job_id);
+  assert.equal(job.conclusion, 'failure');
+  assert.match(job.log, /^no$/m);
+  assert.doesNotMatch(job.log, /plain step/);
+  assert.match(job.log, /stubborn step/);
+});
+
+test('a hook that shuts the runner down leaves no step to run', async (t) => {
+  const github = await withRepository();
+  const { job_id } = await github.addJob({ steps: kConditional });
+  const hook = 'echo no; read -r _ _ _ listener _ <"/proc/$PPID/stat"; kill -INT "$listener"; sleep 60';
+  const runner = await startRunner(t, github, { ...kHosted, ...hookFile(t, hook) });
+  assert.equal(await runner.closed, 103);
+  const job = await github.job(job_id);
+  assert.equal(job.conclusion, 'cancelled');
+  assert.match(job.log, /^no$/m);
+  assert.doesNotMatch(job.log, /plain step|stubborn step/);
 });
 
 test('without the hosted switch even a failed job exits with 0', async (t) => {

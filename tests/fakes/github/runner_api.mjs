@@ -1,23 +1,25 @@
 // What the stand-in runner talks to: sessions, a long poll for a job, its log and its result.
 // A protocol of our own; the real one is not public.
-import { fullName } from './shapes.mjs';
+import { eventJson, fullName } from './shapes.mjs';
 
 const kMaxWait = 30;
 
-const jobForRunner = (job) => ({
+const jobForRunner = (base, job) => ({
   id: job.id,
   name: job.name,
   repository: fullName(job.repository),
   run_id: job.run.id,
   workflow: job.run.workflow,
+  event: eventJson(base, job.run),
   steps: job.steps.map((step, index) => ({
     name: step.name ?? `Step ${index + 1}`,
     run: step.run,
+    if: step.if ?? 'success()',
   })),
 });
 
 // The answer is a job, nothing yet, or that the runner was deleted.
-async function poll({ world, params, query, onAbort }) {
+async function poll({ world, base, params, query, onAbort }) {
   const session = world.session(params.id);
   const seconds = Math.min(Number(query.get('wait') ?? 20) || 0, kMaxWait);
   const pending = world.waitForJob(session, seconds * 1000);
@@ -26,7 +28,7 @@ async function poll({ world, params, query, onAbort }) {
   const outcome = await pending;
   if (!outcome) return { status: 204 };
   if (outcome.gone) return { status: 410, body: { message: 'the runner no longer exists' } };
-  return { status: 200, body: jobForRunner(outcome) };
+  return { status: 200, body: jobForRunner(base, outcome) };
 }
 
 export const runnerRoutes = [

@@ -136,6 +136,26 @@ export function fullRepositoryJson(base, repository) {
   };
 }
 
+// What the runner writes to GITHUB_EVENT_PATH, as far as anybody here reads it.
+export function eventJson(base, run) {
+  const repository = repositoryJson(base, run.repository);
+  const event = { repository, sender: ownerJson(base, kMona) };
+  if (run.event !== 'pull_request' && !run.fork) return event;
+  const head = repositoryJson(base, headRepository(run.repository, run.fork));
+  return {
+    action: 'opened',
+    number: run.number,
+    pull_request: {
+      id: run.id,
+      number: run.number,
+      title: `Change ${run.number}`,
+      head: { ref: 'change', sha: run.sha, repo: head },
+      base: { ref: 'main', repo: repository },
+    },
+    ...event,
+  };
+}
+
 const kMona = { login: 'mona', id: 2 }; // who starts all runs
 
 export function runJson(base, world, run) {
