@@ -178,6 +178,10 @@ Result<Configure> read_configure(Reader& in) {
   message.workdir = in.text("workdir", kMaxPath);
   in.require(message.workdir.empty() || message.workdir.front() == '/', "workdir",
              "must be an absolute path");
+  message.profile = in.text("profile", 63);
+  in.require(is_plain_name(message.profile, 63), "profile", "must be a plain name");
+  message.serves_public = in.boolean("serves_public");
+  message.serves_forks = in.boolean("serves_forks");
   in.require(in.has("jit_config") != in.has("argv"), "argv", "or 'jit_config' must be given");
   if (in.has("jit_config")) {
     message.jit_config = Secret(in.text("jit_config", kMaxRecord));

@@ -20,6 +20,9 @@ json to_json(const Configure& message) {
   result["env"] = json::object();
   for (const auto& [name, value] : message.env) result["env"][name] = value;
   result["workdir"] = message.workdir;
+  result["profile"] = message.profile;
+  result["serves_public"] = message.serves_public;
+  result["serves_forks"] = message.serves_forks;
   if (!message.jit_config.empty()) result["jit_config"] = message.jit_config.expose();
   if (!message.argv.empty()) result["argv"] = message.argv;
   result["wall_ms"] = message.wall_ms;

@@ -33,6 +33,9 @@ struct Configure {
   std::string user;                        // to run as; resolved in the image's passwd
   std::map<std::string, std::string> env;  // added to the image's
   std::string workdir;                     // empty: the user's home
+  std::string profile;                     // by name; what a refused job is told
+  bool serves_public = false;              // jobs of public repositories; the runner only
+  bool serves_forks = false;               // jobs of pull requests from forks; the runner only
   Secret jit_config;                       // base64
   std::vector<std::string> argv;
   std::int64_t wall_ms = 0;  // host's wall clock; the agent steps the guest's

@@ -192,6 +192,12 @@ Result<void> LiveVm::claim(const std::vector<std::string>& command) {
   configure.hostname = name_;
   configure.user = user_;
   configure.workdir = command.empty() ? "" : workdir_;
+  configure.profile = profile_;
+  // A profile that is gone from the configuration serves neither.
+  if (const core::Profile* profile = context_.config.profile(profile_); profile != nullptr) {
+    configure.serves_public = profile->public_repositories;
+    configure.serves_forks = profile->fork_pull_requests;
+  }
   for (const auto& entry : image_env_) {
     const auto equals = entry.find('=');
     if (equals != std::string::npos)

@@ -14,9 +14,9 @@ const std::string kKey =
 const std::vector<std::string>& valid_to_agent() {
   static const std::vector<std::string> kMessages{
       R"({"v":1,"type":"configure","hostname":"a","user":"runner","env":{"A":"b"},"workdir":"",)"
-      R"("argv":["x"],"wall_ms":1})",
+      R"("profile":"p","serves_public":true,"serves_forks":true,"argv":["x"],"wall_ms":1})",
       R"({"v":1,"type":"configure","hostname":"a","user":"runner","env":{},"workdir":"/w",)"
-      R"("jit_config":"YQ==","wall_ms":0})",
+      R"("profile":"p","serves_public":false,"serves_forks":false,"jit_config":"YQ==","wall_ms":0})",
       R"({"v":1,"type":"sync"})",
       R"({"v":1,"type":"shutdown","grace_ms":10})",
       R"({"v":1,"type":"authorize_key","user":"u","lifetime_s":1,"public_key":")" + kKey + "\"}",
@@ -170,6 +170,22 @@ TEST_CASE("configure needs exactly one of a JIT configuration and a command") {
   CHECK_FALSE(decode_to_agent(replaced(command, R"(["x"])", R"([1])")));
   CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[1], "YQ==", "not base64")));
   CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[1], "YQ==", "")));
+}
+
+TEST_CASE("what a profile serves must be said, with its name, in so many words") {
+  const auto& runner = valid_to_agent()[1];
+  for (const std::string name : {"serves_public", "serves_forks"}) {
+    const std::string field = "\"" + name + "\":false";
+    CHECK_FALSE(decode_to_agent(replaced(runner, field + ",", "")));
+    for (const auto* value : {"0", "null", "\"false\"", "[]"}) {
+      CHECK_FALSE(decode_to_agent(replaced(runner, field, "\"" + name + "\":" + value)));
+    }
+  }
+  CHECK_FALSE(decode_to_agent(replaced(runner, R"("profile":"p",)", "")));
+  for (const auto* name : {"", "a b", "a'b", "P", "a\\n"}) {
+    CHECK_FALSE(decode_to_agent(
+        replaced(runner, R"("profile":"p")", std::string(R"("profile":")") + name + "\"")));
+  }
 }
 
 TEST_CASE("a secret is not repeated in the error text") {

@@ -43,6 +43,7 @@ TEST_CASE("configure with a command survives a round trip") {
   sent.user = "runner";
   sent.env = {{"A", "1"}, {"PATH", "/bin:\"quoted\"\nline"}};
   sent.workdir = "/srv/work";
+  sent.profile = "small";
   sent.argv = {"/bin/sh", "-c", "", "echo \x1e"};
   sent.wall_ms = 1'795'000'000'123;
   const auto got = to_agent_and_back(std::move(sent));
@@ -67,10 +68,29 @@ TEST_CASE("configure with a JIT configuration survives a round trip") {
   Configure sent;
   sent.hostname = "vm";
   sent.user = "runner";
+  sent.profile = "flex-4cpu-16gb";
   sent.jit_config = Secret("c2VjcmV0");
   const auto got = to_agent_and_back(std::move(sent));
   CHECK(got.jit_config.expose() == "c2VjcmV0");
   CHECK(got.argv.empty());
+  CHECK(got.profile == "flex-4cpu-16gb");
+}
+
+TEST_CASE("what a profile serves survives a round trip, either flag for itself") {
+  for (const bool serves_public : {false, true}) {
+    for (const bool serves_forks : {false, true}) {
+      Configure sent;
+      sent.hostname = "vm";
+      sent.user = "runner";
+      sent.profile = "small";
+      sent.serves_public = serves_public;
+      sent.serves_forks = serves_forks;
+      sent.jit_config = Secret("c2VjcmV0");
+      const auto got = to_agent_and_back(std::move(sent));
+      CHECK(got.serves_public == serves_public);
+      CHECK(got.serves_forks == serves_forks);
+    }
+  }
 }
 
 TEST_CASE("sync and shutdown survive a round trip") {
