@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "guest/gate.h"
 #include "guest/system.h"
 
 namespace mvr::guest {
@@ -51,6 +52,9 @@ Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& u
   spec.directory = *directory;
   spec.user = user;
   spec.cgroup = job_cgroup();
+  TRY(context(
+      set_gate(spec, Served{configure.profile, configure.serves_public, configure.serves_forks}),
+      "make the job-started hook"));
   return spec;
 }
 

@@ -9,7 +9,8 @@
 namespace mvr::guest {
 
 // The listener itself, not run.sh, which hides its exit codes. Directory: the tools drive's
-// overlay, else the image's own runner. The JIT configuration is in the environment only.
+// overlay, else the image's own runner. The JIT configuration is in the environment only. What
+// the profile does not serve is kept out by a hook of the runner's, see gate.h.
 Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& user,
                               const Root& root);
 

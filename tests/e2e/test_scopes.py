@@ -94,6 +94,43 @@ class Origins(StandInVmmTest):
         self.check_nothing_left()
 
 
+class Refused(MvrunnerTest):
+    """With real VMs: the gate is in the guest."""
+
+    profiles = [{"name": "small", "labels": ["mv-small"]},
+                {"name": "forks", "labels": ["mv-forks"], "fork_pull_requests": True}]
+
+    def test_a_refused_job_that_github_gives_to_another_s_vm_runs_no_step(self):
+        self.start_daemon()
+        steps = [{"name": "plain", "run": "echo stolen"},
+                 {"name": "stubborn", "run": "echo stolen as well", "if": "always()"}]
+        body = {"repo": "acme/widgets", "name": "forked", "labels": ["mv-small"], "fork": True}
+        refused = self.github.control("POST", "/jobs", {**body, "steps": steps})["job_id"]
+
+        def told():
+            waits = json.loads(self.cli("explain", "forked", "-o", "json").stdout or "{}")
+            return waits.get("waits")
+        self.assertEqual(wait_for(told, "forked waits")[0]["reason"], "fork_pull_request")
+        # The first in GitHub's queue gets the runner that comes for the second.
+        own = self.github.add_job("echo served")
+        ended = self.github.wait_job(refused, "completed")
+        self.assertIn("mvrunner: profile small serves no pull requests from forks", ended["log"])
+        self.assertNotIn("stolen", ended["log"])
+        self.assertEqual(ended["conclusion"], "cancelled")
+        done = self.github.wait_job(own, "completed")
+        self.assertEqual(done["conclusion"], "success", done["log"])
+        self.assertIn("served", done["log"])
+        self.assertNotEqual(done["runner_name"], ended["runner_name"])
+        body = {**body, "labels": ["mv-forks"], "steps": [{"run": "echo served as well"}]}
+        allowed = self.github.control("POST", "/jobs", body)["job_id"]
+        done = self.github.wait_job(allowed, "completed")
+        self.assertEqual(done["conclusion"], "success", done["log"])
+        self.assertIn("served as well", done["log"])
+        self.wait_no_vm()
+        self.assertEqual(len(self.finished()), 2)
+        self.check_nothing_left()
+
+
 class ScaleSets(MvrunnerTest):
     """With a real VM."""
 
