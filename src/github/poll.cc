@@ -157,9 +157,7 @@ class PollDiscovery final : public Discovery {
     return best;
   }
 
-  // The scope, unless it or all of this is gone.
-  ScopePoll* find(const std::weak_ptr<bool>& alive, const std::string& id) {
-    if (alive.expired()) return nullptr;
+  ScopePoll* find(const std::string& id) {
     const auto found = scopes_.find(id);
     return found == scopes_.end() ? nullptr : &found->second;
   }
@@ -168,7 +166,8 @@ class PollDiscovery final : public Discovery {
     poll.is_listing = true;
     client_.repositories(poll.scope, [this, id = poll.scope.id(), alive = std::weak_ptr(alive_)](
                                          Result<std::vector<std::string>> names) {
-      ScopePoll* found = find(alive, id);
+      if (alive.expired()) return;
+      ScopePoll* found = find(id);
       if (found == nullptr) return;
       found->is_listing = false;
       if (!names) return scope_failed(*found, std::move(names.error()));
@@ -200,7 +199,8 @@ class PollDiscovery final : public Discovery {
     client_.repository_jobs(poll.scope, next.first,
                             [this, id = poll.scope.id(), name = next.first,
                              alive = std::weak_ptr(alive_)](Result<JobListing> listing) {
-                              if (ScopePoll* found = find(alive, id))
+                              if (alive.expired()) return;
+                              if (ScopePoll* found = find(id))
                                 looked(*found, name, std::move(listing));
                             });
   }

@@ -380,7 +380,7 @@ TEST_CASE("jobs of a public repository are barred by a group that refuses them")
   // Nor does a group of chosen repositories serve others; the answer holds for an hour.
   scope.runner_group = "Builders";
   bench.server->add(
-      "GET /orgs/acme/actions/runner-groups?visible_to_repository=app",
+      "GET /orgs/acme/actions/runner-groups&visible_to_repository=app",
       answer(R"({"runner_groups": [{"id": 1, "name": "Default", "default": true}]})"));
   for (int i = 0; i < 2; ++i) {
     const auto hidden = look(bench, scope);
