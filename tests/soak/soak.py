@@ -14,7 +14,7 @@ import time
 import github
 from github import Github, Host
 
-SPEED = 20
+SPEED = 30
 REPOSITORIES = [f"acme/r{n:03}" for n in range(100)]
 PUBLIC = "acme/r099"
 JOBS = 2000
