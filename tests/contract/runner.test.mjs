@@ -160,7 +160,8 @@ test('a hook that fails, fails the job; only steps that always run still do', as
 test('a hook that shuts the runner down leaves no step to run', async (t) => {
   const github = await withRepository();
   const { job_id } = await github.addJob({ steps: kConditional });
-  const hook = 'echo no; read -r _ _ _ listener _ <"/proc/$PPID/stat"; kill -INT "$listener"; sleep 60';
+  const parent = 'read -r _ _ _ listener _ <"/proc/$PPID/stat"';
+  const hook = `echo no; ${parent}; kill -INT "$listener"; sleep 60`;
   const runner = await startRunner(t, github, { ...kHosted, ...hookFile(t, hook) });
   assert.equal(await runner.closed, 103);
   const job = await github.job(job_id);
