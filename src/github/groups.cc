@@ -13,6 +13,13 @@ constexpr std::size_t kMostKnown = 5'000;
 
 bool same_name(std::string_view a, std::string_view b) { return ascii_lower(a) == ascii_lower(b); }
 
+Error no_group(const core::Scope& scope) {
+  return Error{Errc::not_found,
+               scope.id() + " has no runner group \"" + printable(scope.runner_group, 100) +
+                   "\" that this token sees",
+               "check runner_group of the scope"};
+}
+
 }  // namespace
 
 const RunnerGroup* group_of(const core::Scope& scope, const std::vector<RunnerGroup>& groups) {
@@ -45,14 +52,18 @@ void Groups::list(const core::Scope& scope, const std::string& repository, Liste
 }
 
 void Groups::find(const core::Scope& scope, Done<RunnerGroup> done) {
-  list(scope, "", [scope, done = std::move(done)](Result<std::vector<RunnerGroup>> groups) {
-    if (!groups) return done(fail(std::move(groups.error())));
-    if (const RunnerGroup* group = group_of(scope, *groups)) return done(*group);
-    done(fail(Error{Errc::not_found,
-                    scope.id() + " has no runner group \"" + printable(scope.runner_group, 100) +
-                        "\" that this token sees",
-                    "check runner_group of the scope"}));
-  });
+  const auto known = known_.find({scope.id(), ""});
+  const bool may_be_new = known != known_.end() && loop_.now() < known->second.good_until;
+  list(scope, "",
+       [this, scope, may_be_new, done = std::move(done)](Result<std::vector<RunnerGroup>> groups) {
+         if (!groups) return done(fail(std::move(groups.error())));
+         if (const RunnerGroup* group = group_of(scope, *groups)) return done(*group);
+         if (may_be_new) {  // made since the groups were listed
+           forget(scope);
+           return find(scope, done);
+         }
+         done(fail(no_group(scope)));
+       });
 }
 
 // What cannot be found out is asked again after an hour only: the token may lack the permission.

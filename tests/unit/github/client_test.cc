@@ -195,6 +195,20 @@ TEST_CASE("a runner group that does not exist is named") {
   CHECK(jit.error().what.find("\"nobody\"") != std::string::npos);
 }
 
+TEST_CASE("a runner group made since they were listed is found") {
+  const Bench bench;
+  bench.server->add("GET /orgs/acme/actions/runner-groups", answer(std::string(kGroupsPage)));
+  bench.server->add("GET /orgs/acme/actions/runner-groups",
+                    answer(R"({"runner_groups": [{"id": 9, "name": "fresh"}]})"));
+  bench.server->always(kOrgJit, created(kJitAnswer));
+  core::Scope scope = organization_scope();
+  scope.runner_group = "builders";
+  REQUIRE(generate(bench, scope));
+  scope.runner_group = "fresh";
+  REQUIRE(generate(bench, scope));
+  CHECK(bench.server->seen().back().body.find(R"("runner_group_id":9)") != std::string::npos);
+}
+
 TEST_CASE("an organisation without a named group uses the default one") {
   const Bench bench;
   bench.server->add(kOrgJit, created(kJitAnswer));
