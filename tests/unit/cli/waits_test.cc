@@ -129,11 +129,11 @@ TEST_CASE("a job that waits has the reason of its profile") {
   CHECK(text.find("VM ") == std::string::npos);
 }
 
-TEST_CASE("a job without a profile has the wait of its own labels") {
+TEST_CASE("a job no profile serves has the wait that says why") {
   json mine = job(9, "train", "");
-  mine["labels"] = {"gpu"};
+  mine["text"] = "no profile has the labels [gpu]";
   CHECK(about(with(json::array({mine}), false), "9")["waits"].size() == 1);
-  mine["labels"] = {"tpu"};
+  mine["text"] = "the repository is public";
   CHECK(about(with(json::array({mine}), false), "9")["waits"].empty());
 }
 
