@@ -50,6 +50,7 @@ class ReleaseWatch {
   // `changed`: GitHub has told other dates, so that why_not() may answer otherwise.
   explicit ReleaseWatch(sys::Loop& loop, std::function<void()> changed = {})
       : loop_(loop), changed_(std::move(changed)) {}
+  ~ReleaseWatch() = default;
   ReleaseWatch(const ReleaseWatch&) = delete;
   ReleaseWatch& operator=(const ReleaseWatch&) = delete;
 

@@ -26,7 +26,7 @@ test('a job goes to a runner with all of its labels, whatever their case', async
   const { job_id } = await github.addJob({ labels: ['MV-SMALL', 'GPU'], steps: [{ run: 'make' }] });
   const taken = await take(github, runner);
   assert.equal(taken.body.id, job_id);
-  assert.deepEqual(taken.body.steps, [{ name: 'Step 1', run: 'make' }]);
+  assert.deepEqual(taken.body.steps, [{ name: 'Step 1', run: 'make', if: 'success()' }]);
   assert.equal((await github.job(other.job_id)).status, 'queued');
 });
 

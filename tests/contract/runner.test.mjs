@@ -218,8 +218,9 @@ test('a signal while listening ends the runner, and its record is offline', asyn
   await runner.printed('Listening for Jobs');
   runner.child.kill('SIGINT');
   assert.equal(await runner.closed, 0);
-  const { runners } = await github.control('GET', '/state');
-  assert.equal(runners[0].status, 'offline');
+  const isOffline = async () =>
+    (await github.control('GET', '/state')).runners[0].status === 'offline';
+  await waitFor(isOffline, 'the runner is offline');
 });
 
 test('a runner deleted while it listens says so and exits with 0', async (t) => {

@@ -147,7 +147,7 @@ function listInstalledRepositories(call) {
   const all = [...call.world.repositories.values()].filter(
     (each) => each.owner === installation.owner && sees(installation, each.name),
   );
-  return listAnswer(call, 'repositories', all, (each) => repositoryJson(call.base, each));
+  return listAnswer(call, 'repositories', all, (each) => fullRepositoryJson(call.base, each));
 }
 
 function getDeprecation(call) {

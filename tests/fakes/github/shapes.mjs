@@ -119,7 +119,7 @@ export function fullRepositoryJson(base, repository) {
   const short = repositoryJson(base, repository);
   const counts = words(`forks forks_count open_issues open_issues_count size stargazers_count
     watchers watchers_count network_count subscribers_count`);
-  const flags = words('has_issues has_projects has_wiki has_pages has_discussions');
+  const flags = words('has_issues has_projects has_wiki has_pages has_discussions has_downloads');
   const absent = words('homepage language mirror_url license');
   return {
     ...short,
