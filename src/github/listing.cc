@@ -18,8 +18,8 @@ constexpr std::chrono::hours kOldestJob{24};
 // By id, each once; ids of runs grow with time, so this is oldest first.
 std::vector<Run> sorted(std::vector<Run> runs) {
   std::ranges::sort(runs, {}, &Run::id);
-  const auto same = std::ranges::unique(runs, {}, &Run::id);
-  runs.erase(same.begin(), same.end());
+  const auto same = [](const Run& a, const Run& b) { return a.id == b.id; };
+  runs.erase(std::unique(runs.begin(), runs.end(), same), runs.end());
   return runs;
 }
 
@@ -153,8 +153,7 @@ void Lister::keep(const std::shared_ptr<Finding>& finding) {
   const auto former = std::exchange(found.repositories, std::move(finding->repositories));
   auto& names = found.repositories;
   std::ranges::sort(names);
-  const auto same = std::ranges::unique(names);
-  names.erase(same.begin(), same.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   for (const std::string& name : former) {
     if (!std::ranges::binary_search(names, name)) repositories_.erase(name);
   }

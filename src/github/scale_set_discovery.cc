@@ -113,16 +113,15 @@ class ScaleSetDiscovery final : public Discovery {
     blank.labels = labels;
     if (scope_.kind == core::ScopeKind::repository) blank.repository = scope_.id();
     const std::string id = scope_.id();
-    return SetListener::Parts{
-        loop_,
-        client_.scale_sets(scope_),
-        SetWish{labels.front(), scope_.runner_group, labels},
-        config_.host.id,
-        AssignedJobs(blank, id + "\n" + profile.name),
-        [this, id, name = profile.name] { return capacity_(id, name); },
-        [this, name = profile.name, is_open = profile.public_repositories](
-            Client::Done<bool> done) { permit(name, is_open, std::move(done)); },
-        [this] { report(); }};
+    return SetListener::Parts{loop_,
+                              client_.scale_sets(scope_),
+                              SetWish{labels.front(), scope_.runner_group, labels},
+                              config_.host.id,
+                              AssignedJobs(blank, id + "\n" + profile.name),
+                              [this, id, name = profile.name] { return capacity_(id, name); },
+                              [this, name = profile.name, is_open = profile.public_repositories](
+                                  const Client::Done<bool>& done) { permit(name, is_open, done); },
+                              [this] { report(); }};
   }
 
   // A message does not tell whether its job's repository is public: a profile that does not serve
