@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kKeptForOthers = 10;  // of kMaxRunsOpened
 constexpr Duration kRefreshRepositories{600'000};
+constexpr Duration kActive{3'600'000};
 constexpr std::chrono::hours kOldestJob{24};
 
 // By id, each once; ids of runs grow with time, so this is oldest first.
@@ -68,9 +69,11 @@ std::vector<Run> turn_of(const std::vector<Run>& runs, std::size_t most, std::ui
           runs.begin() + static_cast<std::ptrdiff_t>(to)};
 }
 
-std::optional<std::string_view> other_state(std::uint64_t round) {
+std::optional<std::string_view> other_state(std::uint64_t round, bool is_quiet) {
+  constexpr std::uint64_t kEvery = 12;
+  constexpr std::uint64_t kEveryWhereQuiet = 720;  // half a day of looks once a minute
   if (round % 3 == 0) return "in_progress";
-  switch (round % 12) {
+  switch (round % (is_quiet ? kEveryWhereQuiet : kEvery)) {
     case 4:
       return "waiting";
     case 7:
@@ -178,7 +181,8 @@ void Lister::list_runs(const Shared& search, std::string_view state) {
     if (!pages) return search->done(fail(std::move(pages.error())));
     search->saw(*pages);
     (is_queued ? search->queued : search->others) = std::move(pages->items);
-    const auto other = other_state(repositories_[search->repository].rounds);
+    const Repository& known = repositories_[search->repository];
+    const auto other = other_state(known.rounds, loop_.now() >= known.quiet_from);
     if (is_queued && other) return list_runs(search, *other);
     choose_runs(search);
   });
@@ -193,6 +197,7 @@ void Lister::choose_runs(const Shared& search) {
   for (const auto& [id, known] : repository.known) others.push_back(known.run);
   others = without(sorted(std::move(others)), search->queued);
   search->listing.is_active = !search->queued.empty() || !others.empty();
+  if (search->listing.is_active) repository.quiet_from = loop_.now() + kActive;
   const std::size_t kept = std::min(others.size(), kKeptForOthers);
   search->open = turn_of(search->queued, kMaxRunsOpened - kept, repository.rounds);
   const auto more = turn_of(others, kMaxRunsOpened - search->open.size(), repository.rounds / 3);

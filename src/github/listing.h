@@ -28,8 +28,10 @@ inline constexpr std::size_t kMaxRunsOpened = 50;  // a repository and listing
 std::vector<Run> turn_of(const std::vector<Run>& runs, std::size_t most, std::uint64_t round);
 
 // The runs to list in this round beside those that are queued: a run shows the state of its least
-// advanced job, as far as is known, so that one of another state hardly has a queued job. Pure.
-std::optional<std::string_view> other_state(std::uint64_t round);
+// advanced job, as far as is known, so that one of another state hardly has a queued job. Where
+// nothing happens that is looked for less often still: a new token of an App makes every address
+// that was asked cost a request. Pure.
+std::optional<std::string_view> other_state(std::uint64_t round, bool is_quiet);
 
 // Oldest first, each job once, none of 24 hours or more: GitHub cancels those, what is still
 // listed is a leftover. Pure.
@@ -58,6 +60,7 @@ class Lister {
   // What the listings of one repository learn for the next ones.
   struct Repository {
     std::uint64_t rounds = 0;
+    Instant quiet_from{};  // an hour after runs were seen last
     // Runs that had waiting jobs when they were last opened.
     std::map<std::int64_t, KnownRun> known;
   };

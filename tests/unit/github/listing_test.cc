@@ -46,10 +46,19 @@ TEST_CASE("many runs take turns, the oldest first, and none is left out") {
 TEST_CASE("runs of every state that is not an end are listed within twelve rounds") {
   std::map<std::string_view, int> listed;
   for (std::uint64_t round = 0; round < 12; ++round) {
-    if (const auto state = other_state(round)) ++listed[*state];
+    if (const auto state = other_state(round, false)) ++listed[*state];
   }
   CHECK(listed == std::map<std::string_view, int>{
                       {"in_progress", 4}, {"pending", 1}, {"requested", 1}, {"waiting", 1}});
+}
+
+TEST_CASE("where nothing happens, the states that hardly matter are listed twice a day") {
+  std::map<std::string_view, int> listed;
+  for (std::uint64_t round = 0; round < 720; ++round) {
+    if (const auto state = other_state(round, true)) ++listed[*state];
+  }
+  CHECK(listed == std::map<std::string_view, int>{
+                      {"in_progress", 240}, {"pending", 1}, {"requested", 1}, {"waiting", 1}});
 }
 
 TEST_CASE("jobs come oldest first, those of one moment by id") {
