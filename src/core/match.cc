@@ -131,6 +131,13 @@ bool matches_pattern(std::string_view pattern, std::string_view name) {
   return pattern.find_first_not_of('*', at) == std::string_view::npos;
 }
 
+bool admits(const Profile& profile, const JobHint& job) {
+  return (profile.public_repositories || !job.is_public) &&
+         (profile.fork_pull_requests || !job.is_fork);
+}
+
+bool is_name_pattern(std::string_view name) { return name.find('*') != std::string_view::npos; }
+
 struct Instance {
   const Profile* profile = nullptr;
   std::optional<Spelled> spelled;
@@ -168,11 +175,6 @@ std::optional<std::string> match_profile(const Config& config,
   return first_match(config, labels, [](const Profile&) { return true; });
 }
 
-bool admits(const Profile& profile, const JobHint& job) {
-  return (profile.public_repositories || !job.is_public) &&
-         (profile.fork_pull_requests || !job.is_fork);
-}
-
 std::optional<std::string> match_job(const Config& config, const JobHint& job) {
   if (job.bar != GroupBar::none) return std::nullopt;
   return first_match(config, job.labels,
@@ -187,8 +189,6 @@ Reason why_unserved(const Config& config, const Scope* scope, const JobHint& job
   if (job.is_fork && !profile->fork_pull_requests) return ForkPullRequest{*name};
   return GroupBarred{scope == nullptr ? "" : scope->runner_group, job.bar};
 }
-
-bool is_name_pattern(std::string_view name) { return name.find('*') != std::string_view::npos; }
 
 bool is_selected(const Scope& scope, std::string_view repository) {
   const std::string name = ascii_lower(repository);

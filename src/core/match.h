@@ -20,12 +20,10 @@ std::optional<std::string> match_profile(const Config& config,
 // The same for a queued job: the first such profile that also serves jobs of its origin. None
 // either when the scope's runner group bars it. Otherwise why_unserved() of core/plan.h tells why.
 std::optional<std::string> match_job(const Config& config, const JobHint& job);
-bool admits(const Profile& profile, const JobHint& job);
 
 // Is the repository, by its name without the owner, one of those an organisation or enterprise
 // scope looks at? Without regard to case; * stands for any characters.
 bool is_selected(const Scope& scope, std::string_view repository);
-bool is_name_pattern(std::string_view name);
 // Are the repositories all named, so that none has to be found?
 bool are_named(const Scope& scope);
 

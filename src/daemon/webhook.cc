@@ -4,16 +4,12 @@
 
 #include "base/text.h"
 #include "daemon/journal.h"
+#include "sys/http.h"
 
 namespace mvr::daemon {
 namespace {
 
 constexpr std::size_t kMostShown = 100;  // bytes of a header in the log
-
-std::string header(const sys::HttpAsked& asked, const char* name) {
-  const auto found = asked.headers.find(name);
-  return found == asked.headers.end() ? std::string() : found->second;
-}
 
 unsigned status_of(github::Fate fate) {
   switch (fate) {
@@ -44,8 +40,8 @@ void note(const sys::HttpAsked& asked, const github::Verdict& verdict) {
   log(Level::debug, "webhook",
       {{"result", fate},
        {"repository", verdict.repository},
-       {"event", printable(header(asked, "x-github-event"), kMostShown)},
-       {"delivery", printable(header(asked, "x-github-delivery"), kMostShown)},
+       {"event", printable(sys::header_of(asked.headers, "x-github-event"), kMostShown)},
+       {"delivery", printable(sys::header_of(asked.headers, "x-github-delivery"), kMostShown)},
        {"why", verdict.why}});
 }
 
@@ -80,10 +76,10 @@ void Webhook::tend() {
 
 // Whatever the path: who may say something is told by the signature.
 sys::HttpAnswer Webhook::answer(const sys::HttpAsked& asked) {
-  const std::string event = header(asked, "x-github-event");
-  const std::string id = header(asked, "x-github-delivery");
-  const std::string signature = header(asked, "x-hub-signature-256");
-  const std::string type = header(asked, "content-type");
+  const std::string event = sys::header_of(asked.headers, "x-github-event");
+  const std::string id = sys::header_of(asked.headers, "x-github-delivery");
+  const std::string signature = sys::header_of(asked.headers, "x-hub-signature-256");
+  const std::string type = sys::header_of(asked.headers, "content-type");
   const github::Verdict verdict =
       inbox_.take({event, id, signature, type, asked.body}, secret_, loop_.now());
   ++tally_.deliveries[verdict.fate];

@@ -149,7 +149,6 @@ AccountState Account::state(std::string name) const {
   state.remaining = quota.budget().remaining;
   state.allowance = quota.allowance();
   state.charged = quota.charged(loop_.now());
-  state.stretch = transport_->stretch();
   for (const auto& [what, count] : transport_->counts()) {
     state.counts.push_back({endpoint_name(what.first), outcome_name(what.second), count});
   }

@@ -66,6 +66,13 @@ struct Client::State {
   [[nodiscard]] bool has_scale_sets(const core::Scope& scope) const;
   [[nodiscard]] Transport::OnClock clock_watch();
   void later(std::function<void()> act);
+  // Answers later() what may be answered from inside a call.
+  template <class T>
+  Done<T> from_loop(Done<T> done) {
+    return [this, done = std::move(done)](Result<T> result) {
+      later([done, result = std::move(result)]() mutable { done(std::move(result)); });
+    };
+  }
   void act();
 
   sys::Loop& loop;
@@ -313,12 +320,10 @@ void Client::runner_release(const core::Scope& scope, const std::string& version
 
 void Client::repositories(const core::Scope& scope, Done<std::vector<std::string>> done) {
   using Names = std::vector<std::string>;
-  state_->with_account<Names>(
-      scope, std::move(done), [this, scope](Account& account, Done<Names> then) {
-        account.repositories(scope, [this, then = std::move(then)](Result<Names> names) {
-          state_->later([then, names = std::move(names)]() mutable { then(std::move(names)); });
-        });
-      });
+  state_->with_account<Names>(scope, std::move(done),
+                              [this, scope](Account& account, const Done<Names>& then) {
+                                account.repositories(scope, state_->from_loop(then));
+                              });
 }
 
 void Client::repository_jobs(const core::Scope& scope, const std::string& repository,
@@ -330,23 +335,17 @@ void Client::repository_jobs(const core::Scope& scope, const std::string& reposi
 }
 
 void Client::runner_group(const core::Scope& scope, Done<RunnerGroup> done) {
-  state_->with_account<RunnerGroup>(
-      scope, std::move(done), [this, scope](Account& account, Done<RunnerGroup> then) {
-        account.groups().find(scope, [this, then = std::move(then)](Result<RunnerGroup> group) {
-          state_->later([then, group = std::move(group)]() mutable { then(std::move(group)); });
-        });
-      });
+  state_->with_account<RunnerGroup>(scope, std::move(done),
+                                    [this, scope](Account& account, const Done<RunnerGroup>& then) {
+                                      account.groups().find(scope, state_->from_loop(then));
+                                    });
 }
 
 void Client::queued_jobs(const core::Scope& scope, Done<JobListing> done) {
-  using Listing = JobListing;
-  state_->with_account<Listing>(
-      scope, std::move(done), [this, scope](Account& account, Done<Listing> then) {
-        account.queued_jobs(scope, [this, then = std::move(then)](Result<Listing> listing) {
-          state_->later(
-              [then, listing = std::move(listing)]() mutable { then(std::move(listing)); });
-        });
-      });
+  state_->with_account<JobListing>(scope, std::move(done),
+                                   [this, scope](Account& account, const Done<JobListing>& then) {
+                                     account.queued_jobs(scope, state_->from_loop(then));
+                                   });
 }
 
 Instant Client::poll_not_before(const core::Scope& scope) const {
@@ -386,12 +385,10 @@ Result<App*> Client::app(const core::Credentials& from) {
 }
 
 void Client::is_public(const core::Scope& scope, Done<bool> done) {
-  state_->with_account<bool>(
-      scope, std::move(done), [this, scope](Account& account, Done<bool> then) {
-        account.is_public(scope, [this, then = std::move(then)](Result<bool> is_public) {
-          state_->later([then, is_public = std::move(is_public)] { then(is_public); });
-        });
-      });
+  state_->with_account<bool>(scope, std::move(done),
+                             [this, scope](Account& account, const Done<bool>& then) {
+                               account.is_public(scope, state_->from_loop(then));
+                             });
 }
 
 ScaleSets& Client::scale_sets(const core::Scope& scope) { return state_->scale_sets(scope); }

@@ -72,7 +72,6 @@ struct AccountState {
   std::uint64_t remaining = 0;  // of these, by the latest answer
   std::uint64_t allowance = 0;  // of the limit, for looking for jobs
   std::uint64_t charged = 0;    // used of that in this hour
-  unsigned stretch = 1;
   struct Count {
     std::string_view request;  // "list_runs"
     std::string_view outcome;  // "done", "unchanged", "refused", "failed", "lost"

@@ -8,6 +8,7 @@
 
 #include "core/backoff.h"
 #include "github/catalogue.h"
+#include "github/json_object.h"
 #include "github/json_rows.h"
 #include "github/pages.h"
 #include "github/url.h"
@@ -63,13 +64,11 @@ Result<std::vector<ListedDelivery>> decode_deliveries(std::string_view body) {
 }
 
 Result<std::string> decode_delivery_repository(std::string_view body) {
-  if (has_nul(body)) return unlike("it holds a zero byte");
-  const json document = json::parse(body.begin(), body.end(), is_wanted, false);
+  TRY_ASSIGN(const json document, parse_object(body, is_wanted));
   const json* value = &document;
   for (const char* key : {"request", "payload", "repository", "full_name"}) {
-    const auto found = value->is_object() ? value->find(key) : value->end();
-    if (found == value->end()) return unlike("no \"" + std::string(key) + "\"");
-    value = &*found;
+    value = member(*value, key);
+    if (value == nullptr) return unlike("no \"" + std::string(key) + "\"");
   }
   const auto* name = value->get_ptr<const json::string_t*>();
   if (name == nullptr || !is_repository_name(*name)) return unlike("\"full_name\"");

@@ -90,13 +90,8 @@ class Discoveries final : public Discovery {
     Discovery* const leaving = sets.get();
     leaving_[leaving] = std::move(sets);
     leaving->stop([this, leaving, alive = std::weak_ptr<bool>(alive_)] {
-      if (alive.expired()) return;
-      timer_ = loop_.call_at(loop_.now(), [this] { leaving_done(); });
-      left_.push_back(leaving);
+      if (!alive.expired()) leaving_.erase(leaving);
     });
-  }
-  void leaving_done() {
-    for (Discovery* const left : std::exchange(left_, {})) leaving_.erase(left);
   }
 
   sys::Loop& loop_;
@@ -106,9 +101,7 @@ class Discoveries final : public Discovery {
   std::unique_ptr<Discovery> poll_;
   std::map<std::string, std::unique_ptr<Discovery>> sets_;
   std::map<Discovery*, std::unique_ptr<Discovery>> leaving_;
-  std::vector<Discovery*> left_;
   sys::Timer deadline_;
-  sys::Timer timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

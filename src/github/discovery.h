@@ -5,12 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/result.h"
 #include "base/units.h"
 #include "core/config.h"
 #include "core/world.h"
@@ -22,11 +20,10 @@ namespace mvr::github {
 // How a repository is looked at.
 struct Look {
   std::string scope;
-  std::string repository;        // "owner/name"
-  Instant latest{};              // the latest that succeeded; zero: none
-  Duration interval{};           // wanted between two looks
-  Duration worst{};              // see worst_latency() of poll.h
-  std::optional<Error> failure;  // why this repository alone is out of sight
+  std::string repository;  // "owner/name"
+  Instant latest{};        // the latest that succeeded; zero: none
+  Duration interval{};     // wanted between two looks
+  Duration worst{};        // see worst_latency() of poll.h
 };
 
 class Discovery {

@@ -17,11 +17,6 @@ constexpr Duration kShortestWait{1'000};
 constexpr Duration kLongestWait{3'600'000};
 constexpr std::size_t kMostPage = 2048;  // of an answer that is no message of GitHub's
 
-std::string header(const Headers& headers, const char* name) {
-  const auto found = headers.find(name);
-  return found == headers.end() ? std::string() : found->second;
-}
-
 Duration clamp_wait(Duration wait) { return std::clamp(wait, kShortestWait, kLongestWait); }
 
 // Seconds as a Duration; more than an hour is as good as an hour.
@@ -31,7 +26,7 @@ Duration seconds_wait(std::uint64_t seconds) {
 }
 
 std::optional<Duration> retry_after(const Headers& headers, WallTime now) {
-  const std::string text = header(headers, "retry-after");
+  const std::string text = sys::header_of(headers, "retry-after");
   if (text.empty()) return std::nullopt;
   if (const auto seconds = parse_u64(text)) return seconds_wait(*seconds);
   if (const auto date = parse_http_date(text)) return clamp_wait(*date - now);
@@ -42,7 +37,7 @@ std::optional<Duration> retry_after(const Headers& headers, WallTime now) {
 // limit.
 std::optional<Duration> told_wait(const Headers& headers, WallTime now) {
   if (const auto wait = retry_after(headers, now)) return wait;
-  if (header(headers, "x-ratelimit-remaining") != "0") return std::nullopt;
+  if (sys::header_of(headers, "x-ratelimit-remaining") != "0") return std::nullopt;
   return until_reset(headers, now);
 }
 
@@ -94,7 +89,7 @@ std::string needs_text(const CallInfo& call, const Authority& authority) {
 }
 
 std::string accepted_text(const Headers& headers) {
-  const std::string accepted = header(headers, "x-accepted-github-permissions");
+  const std::string accepted = sys::header_of(headers, "x-accepted-github-permissions");
   return accepted.empty() ? "" : "; GitHub accepts: " + printable(accepted, 100);
 }
 
@@ -107,9 +102,9 @@ Answer answer_of(const sys::HttpResponse& response, const CallInfo& call,
   answer.scope = call.scope;
   answer.is_clock_off = is_clock_off(clocks.offset);
   answer.has_retry_after = retry_after(response.headers, clocks.github).has_value();
-  answer.is_budget_used_up = header(response.headers, "x-ratelimit-remaining") == "0";
+  answer.is_budget_used_up = sys::header_of(response.headers, "x-ratelimit-remaining") == "0";
   // "required; url=..." or "partial-results; organizations=..."
-  answer.asks_for_sign_on = !header(response.headers, "x-github-sso").empty();
+  answer.asks_for_sign_on = !sys::header_of(response.headers, "x-github-sso").empty();
   answer.text = decode_error_message(response.body);
   if (answer.text.empty()) answer.text = response.body.substr(0, kMostPage);
   return answer;
@@ -117,7 +112,7 @@ Answer answer_of(const sys::HttpResponse& response, const CallInfo& call,
 
 // GitHub's support asks for it; what is known needs no support.
 std::string request_text(const sys::HttpResponse& response, const KnownAnswer& known) {
-  const std::string id = printable(header(response.headers, "x-github-request-id"), 64);
+  const std::string id = printable(sys::header_of(response.headers, "x-github-request-id"), 64);
   const bool is_wanted = response.status >= 500 || known.code == Errc::protocol;
   return id.empty() || !is_wanted ? "" : "; X-GitHub-Request-Id " + id;
 }
@@ -125,7 +120,7 @@ std::string request_text(const sys::HttpResponse& response, const KnownAnswer& k
 }  // namespace
 
 std::optional<Duration> until_reset(const Headers& headers, WallTime now) {
-  const auto reset = parse_u64(header(headers, "x-ratelimit-reset"));
+  const auto reset = parse_u64(sys::header_of(headers, "x-ratelimit-reset"));
   if (!reset) return std::nullopt;
   const auto now_s = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
   const auto current = static_cast<std::uint64_t>(std::max<std::int64_t>(now_s.count(), 0));
@@ -138,7 +133,6 @@ Refusal explain_refusal(const sys::HttpResponse& response, const CallInfo& call,
   const KnownAnswer* known = find_known(answer_of(response, call, authority, clocks));
   MVR_ASSERT(known != nullptr);
   Refusal refusal;
-  refusal.id = known->id;
   if (known->code == Errc::rate_limited) refusal.wait = told_wait(response.headers, clocks.github);
   const Values values{
       {"app", authority.app},
@@ -182,8 +176,8 @@ std::string_view endpoint_name(Endpoint endpoint) {
 }
 
 std::optional<Budget> budget_of(const Headers& headers) {
-  const auto limit = parse_u64(header(headers, "x-ratelimit-limit"));
-  const auto remaining = parse_u64(header(headers, "x-ratelimit-remaining"));
+  const auto limit = parse_u64(sys::header_of(headers, "x-ratelimit-limit"));
+  const auto remaining = parse_u64(sys::header_of(headers, "x-ratelimit-remaining"));
   if (!limit || !remaining || *limit == 0) return std::nullopt;
   return Budget{*limit, *remaining};
 }

@@ -51,7 +51,6 @@ struct Clocks {
 };
 
 struct Refusal {
-  std::string_view id;  // of the entry in catalogue.h
   Error error;
   // Rate limited: how long GitHub told us to wait, 1 s to 1 h; empty when it did not say.
   std::optional<Duration> wait;

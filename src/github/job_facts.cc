@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
-#include "github/json_rows.h"
+#include "github/catalogue.h"
+#include "github/json_object.h"
 #include "github/pages.h"
 #include "github/url.h"
 
@@ -41,33 +41,14 @@ bool is_wanted_of_run(int depth, json::parse_event_t event, json& parsed) {
   return depth == 2 && key == "login";
 }
 
-const json* member(const json& object, const char* key) {
-  if (!object.is_object()) return nullptr;
-  const auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
-}
-
 std::string text_of(const json& object, const char* key) {
-  const json* value = member(object, key);
-  const auto* text = value == nullptr ? nullptr : value->get_ptr<const json::string_t*>();
+  const auto* text = text_member(object, key);
   return text == nullptr ? std::string() : printable(*text, kMaxText);
-}
-
-std::int64_t positive_of(const json& object, const char* key) {
-  const json* value = member(object, key);
-  const auto* number =
-      value == nullptr ? nullptr : value->get_ptr<const json::number_unsigned_t*>();
-  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  return number == nullptr || *number > kMost ? 0 : static_cast<std::int64_t>(*number);
 }
 
 std::optional<WallTime> time_of(const json& object, const char* key) {
   const auto time = parse_iso8601(text_of(object, key));
   return time ? std::optional(*time) : std::nullopt;
-}
-
-tl::unexpected<Error> unlike(std::string_view what) {
-  return fail(Errc::protocol, "the answer is not what GitHub documents: " + std::string(what));
 }
 
 std::optional<WallTime> first_step_of(const json& job) {
@@ -83,10 +64,12 @@ std::optional<WallTime> first_step_of(const json& job) {
 
 Result<core::JobFacts> facts_of(const json& job) {
   core::JobFacts facts;
-  facts.job = positive_of(job, "id");
-  facts.run = positive_of(job, "run_id");
-  facts.attempt = positive_of(job, "run_attempt");
-  if (facts.job == 0 || facts.run == 0) return unlike("a job without \"id\" or \"run_id\"");
+  facts.job = positive_member(job, "id");
+  facts.run = positive_member(job, "run_id");
+  facts.attempt = positive_member(job, "run_attempt");
+  if (facts.job == 0 || facts.run == 0) {
+    return fail(undocumented("a job without \"id\" or \"run_id\""));
+  }
   facts.workflow = text_of(job, "workflow_name");
   facts.conclusion = text_of(job, "conclusion");
   facts.branch = text_of(job, "head_branch");
@@ -100,10 +83,11 @@ Result<core::JobFacts> facts_of(const json& job) {
 
 Result<std::optional<core::JobFacts>> decode_completed_job(std::string_view body,
                                                            std::string_view runner) {
-  if (has_nul(body)) return unlike("it holds a zero byte");
-  const json page = json::parse(body.begin(), body.end(), is_wanted_of_page, false);
+  TRY_ASSIGN(const json page, parse_object(body, is_wanted_of_page));
   const json* const jobs = member(page, "jobs");
-  if (jobs == nullptr || !jobs->is_array()) return unlike("no list \"jobs\"");
+  if (jobs == nullptr || !jobs->is_array()) {
+    return fail(undocumented("no list \"jobs\""));
+  }
   for (const json& job : *jobs) {
     if (runner.empty() || text_of(job, "runner_name") != runner) continue;
     TRY_ASSIGN(core::JobFacts facts, facts_of(job));
@@ -114,9 +98,7 @@ Result<std::optional<core::JobFacts>> decode_completed_job(std::string_view body
 }
 
 Result<RunStart> decode_run_start(std::string_view body) {
-  if (has_nul(body)) return unlike("it holds a zero byte");
-  const json run = json::parse(body.begin(), body.end(), is_wanted_of_run, false);
-  if (!run.is_object()) return unlike("no object");
+  TRY_ASSIGN(const json run, parse_object(body, is_wanted_of_run));
   RunStart start{text_of(run, "event"), {}};
   // Of a re-run, who asked for that.
   for (const char* who : {"triggering_actor", "actor"}) {

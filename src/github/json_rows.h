@@ -53,8 +53,7 @@ class JsonRow {
 // JSON holds no zero byte, but the parser takes one for the end and never sees what follows.
 bool has_nul(std::string_view body);
 
-// A field "repository.private" is the field `private` of the object `repository` in a row; `set` at
-// "repository" is then OtherJson, if that is wanted, too.
+// A field "repository.private" is the field `private` of the object `repository` in a row.
 //
 // The objects of the array `list` of the top-level object; of the top-level array itself when
 // `list` is empty. Err protocol: not JSON, no such list, an item that is not an object, too deep;

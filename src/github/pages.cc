@@ -7,11 +7,6 @@ namespace {
 
 constexpr std::size_t kMaxEtag = 256;
 
-std::string header(const ApiReply& reply, const char* name) {
-  const auto found = reply.headers.find(name);
-  return found == reply.headers.end() ? std::string() : found->second;
-}
-
 }  // namespace
 
 std::shared_ptr<const CachedPage> PageCache::find(const std::string& url) {
@@ -42,13 +37,13 @@ void PageCache::drop(const std::string& url) {
 }
 
 Result<std::string> next_of(const ApiReply& reply, const std::string& url) {
-  const std::string target = next_page(header(reply, "link"));
+  const std::string target = next_page(sys::header_of(reply.headers, "link"));
   if (target.empty()) return std::string();
   return same_origin_url(url, target);
 }
 
 std::string etag_of(const ApiReply& reply) {
-  std::string etag = header(reply, "etag");
+  std::string etag = sys::header_of(reply.headers, "etag");
   const bool is_plain =
       std::all_of(etag.begin(), etag.end(), [](char c) { return c >= ' ' && c < '\x7f'; });
   if (!is_plain || etag.size() > kMaxEtag) return {};

@@ -61,8 +61,7 @@ class PollDiscovery final : public Discovery {
     for (const auto& [id, scope] : scopes_) {
       all.reserve(all.size() + scope.repositories.size());
       for (const auto& [name, each] : scope.repositories) {
-        all.push_back(
-            Look{id, name, each.finished, interval_of(each), worst_of(scope), each.failure});
+        all.push_back(Look{id, name, each.finished, interval_of(each), worst_of(scope)});
       }
     }
     return all;

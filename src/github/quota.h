@@ -48,7 +48,6 @@ class Quota {
   // Of the window that now is in.
   [[nodiscard]] std::uint64_t charged(Instant now) const { return now >= ends_ ? 0 : charged_; }
   [[nodiscard]] const Budget& budget() const { return budget_; }
-  [[nodiscard]] Instant ends() const { return ends_; }
 
  private:
   static constexpr Duration kHour{3'600'000};

@@ -9,9 +9,12 @@
 #include "base/assert.h"
 #include "base/text.h"
 #include "github/catalogue.h"
+#include "github/json_object.h"
 #include "github/json_rows.h"
 #include "github/token.h"
 #include "github/url.h"
+#include "github/wire.h"
+#include "sys/http.h"
 
 namespace mvr::github {
 namespace {
@@ -23,7 +26,6 @@ constexpr std::size_t kMaxLabels = 100;
 constexpr std::size_t kMaxToken = 32U << 10U;
 constexpr std::size_t kMaxUrl = 4096;
 constexpr std::size_t kMaxSets = 100;
-constexpr std::size_t kMaxJitConfig = 256U << 10U;
 constexpr std::size_t kMaxMessage = 400;
 constexpr std::uint32_t kMaxCount = 1'000'000;
 constexpr std::int64_t kMaxSeconds = 253'402'300'799;  // the end of the year 9999
@@ -40,35 +42,8 @@ std::string_view without_bom(std::string_view body) {
   return body.starts_with(kBom) ? body.substr(kBom.size()) : body;
 }
 
-Result<json> parse_object(std::string_view text) {
-  const std::string_view body = without_bom(text);
-  if (has_nul(body)) return fail(bad("it holds a zero byte"));
-  json document = json::parse(body.begin(), body.end(), nullptr, false);
-  if (!document.is_object()) return fail(bad("no object"));
-  return document;
-}
-
-json* member(json& object, const char* key) {
-  if (!object.is_object()) return nullptr;
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-json::string_t* text_of(json& object, const char* key) {
-  json* found = member(object, key);
-  return found == nullptr ? nullptr : found->get_ptr<json::string_t*>();
-}
-
-// 0 when it is something else than a positive number.
-std::int64_t id_of(json& object, const char* key) {
-  json* found = member(object, key);
-  const auto* number = found == nullptr ? nullptr : found->get_ptr<json::number_unsigned_t*>();
-  const bool fits = number != nullptr && *number <= std::uint64_t{INT64_MAX};
-  return fits ? static_cast<std::int64_t>(*number) : 0;
-}
-
 Result<Secret> secret_of(json& object, const char* key) {
-  json::string_t* text = text_of(object, key);
+  json::string_t* text = text_member(object, key);
   if (text == nullptr) return fail(bad("\"" + std::string(key) + "\" is missing"));
   Secret secret(std::move(*text));  // no copy of it stays behind
   if (secret.expose().size() > kMaxToken || !is_token(secret.expose())) {
@@ -78,7 +53,7 @@ Result<Secret> secret_of(json& object, const char* key) {
 }
 
 Result<std::string> url_of(json& object, const char* key, bool may_be_plain) {
-  const json::string_t* text = text_of(object, key);
+  const json::string_t* text = text_member(object, key);
   const std::string origin =
       text == nullptr || text->size() > kMaxUrl ? std::string() : origin_of(*text);
   const bool is_safe = origin.starts_with("https://") || (may_be_plain && !origin.empty());
@@ -107,9 +82,9 @@ Result<QueueStatistics> statistics_of(json& object) {
 
 Result<ScaleSet> set_of(json& object) {
   ScaleSet set;
-  set.id = id_of(object, "id");
+  set.id = positive_member(object, "id");
   if (set.id == 0) return fail(bad("the \"id\" of a scale set is not a positive number"));
-  const auto* name = text_of(object, "name");
+  const auto* name = text_member(object, "name");
   if (name == nullptr) return fail(bad("the \"name\" of a scale set is missing"));
   set.name = printable(*name, kMaxName);
   json* labels = member(object, "labels");
@@ -117,7 +92,7 @@ Result<ScaleSet> set_of(json& object) {
     return fail(bad("the \"labels\" of a scale set are no short list"));
   }
   for (std::size_t n = 0; labels != nullptr && n < labels->size(); ++n) {
-    const auto* label = text_of((*labels)[n], "name");
+    const auto* label = text_member((*labels)[n], "name");
     if (label != nullptr) set.labels.push_back(printable(*label, kMaxName));
   }
   json* setting = member(object, "RunnerSetting");
@@ -209,11 +184,6 @@ Result<std::vector<JobMessage>> jobs_of(std::string_view text) {
   return jobs;
 }
 
-std::string header(const std::map<std::string, std::string>& headers, const char* name) {
-  const auto found = headers.find(name);
-  return found == headers.end() ? std::string() : found->second;
-}
-
 struct Fault {
   std::string type;
   std::string message;
@@ -222,11 +192,11 @@ struct Fault {
 Fault fault_of(std::string_view body) {
   constexpr std::size_t kMaxBody = 64U << 10U;
   if (body.size() > kMaxBody) return {};
-  auto document = parse_object(body);
+  auto document = parse_object(without_bom(body));
   if (!document) return {};
   Fault fault;
-  if (const auto* type = text_of(*document, "typeName")) fault.type = *type;
-  if (const auto* message = text_of(*document, "message")) {
+  if (const auto* type = text_member(*document, "typeName")) fault.type = *type;
+  if (const auto* message = text_member(*document, "message")) {
     fault.message = printable(*message, kMaxMessage);
   }
   return fault;
@@ -235,7 +205,7 @@ Fault fault_of(std::string_view body) {
 }  // namespace
 
 Result<Secret> decode_registration_token(std::string_view body) {
-  TRY_ASSIGN(json document, parse_object(body));
+  TRY_ASSIGN(json document, parse_object(without_bom(body)));
   return secret_of(document, "token");
 }
 
@@ -244,7 +214,7 @@ std::string encode_registration(const std::string& url) {
 }
 
 Result<AdminConnection> decode_admin_connection(std::string_view body, bool may_be_plain) {
-  TRY_ASSIGN(json document, parse_object(body));
+  TRY_ASSIGN(json document, parse_object(without_bom(body)));
   AdminConnection connection;
   TRY_ASSIGN(connection.url, url_of(document, "url", may_be_plain));
   if (connection.url.find('?') != std::string::npos) return fail(bad("\"url\" has a query"));
@@ -264,7 +234,7 @@ std::optional<WallTime> jwt_expiry(std::string_view token) {
   if (!text) return std::nullopt;
   auto document = parse_object(*text);
   if (!document) return std::nullopt;
-  const std::int64_t seconds = id_of(*document, "exp");
+  const std::int64_t seconds = positive_member(*document, "exp");
   if (seconds == 0 || seconds > kMaxSeconds) return std::nullopt;
   return WallTime{std::chrono::seconds{seconds}};
 }
@@ -281,12 +251,12 @@ std::string encode_scale_set(const SetWish& wish, std::int64_t group) {
 }
 
 Result<ScaleSet> decode_scale_set(std::string_view body) {
-  TRY_ASSIGN(json document, parse_object(body));
+  TRY_ASSIGN(json document, parse_object(without_bom(body)));
   return set_of(document);
 }
 
 Result<std::vector<ScaleSet>> decode_scale_sets(std::string_view body) {
-  TRY_ASSIGN(json document, parse_object(body));
+  TRY_ASSIGN(json document, parse_object(without_bom(body)));
   json* list = member(document, "value");
   std::vector<ScaleSet> sets;
   if (list == nullptr) return sets;
@@ -318,9 +288,9 @@ Result<std::optional<std::int64_t>> decode_group_id(std::string_view body, std::
 std::string encode_session(const std::string& owner) { return dumped(json{{"ownerName", owner}}); }
 
 Result<QueueSession> decode_session(std::string_view body, bool may_be_plain) {
-  TRY_ASSIGN(json document, parse_object(body));
+  TRY_ASSIGN(json document, parse_object(without_bom(body)));
   QueueSession session;
-  const auto* id = text_of(document, "sessionId");
+  const auto* id = text_member(document, "sessionId");
   const bool is_id =
       id != nullptr && !id->empty() && id->size() <= 64 && std::ranges::all_of(*id, [](char c) {
         return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -337,17 +307,17 @@ Result<QueueSession> decode_session(std::string_view body, bool may_be_plain) {
 }
 
 Result<QueueMessage> decode_queue_message(std::string_view body) {
-  TRY_ASSIGN(json document, parse_object(body));
+  TRY_ASSIGN(json document, parse_object(without_bom(body)));
   QueueMessage message;
-  message.id = id_of(document, "messageId");
+  message.id = positive_member(document, "messageId");
   if (message.id == 0) return fail(bad("\"messageId\" is not a positive number"));
   if (json* statistics = member(document, "statistics")) {
     TRY_ASSIGN(message.statistics, statistics_of(*statistics));
   }
-  const auto* type = text_of(document, "messageType");
+  const auto* type = text_member(document, "messageType");
   if (type == nullptr) return fail(bad("\"messageType\" is missing"));
   if (*type != "RunnerScaleSetJobMessages") return message;
-  if (const auto* text = text_of(document, "body")) {
+  if (const auto* text = text_member(document, "body")) {
     TRY_ASSIGN(message.jobs, jobs_of(*text));
   }
   return message;
@@ -375,21 +345,7 @@ std::string encode_set_jit_request(const std::string& runner) {
 }
 
 Result<JitConfig> decode_set_jit(std::string_view body) {
-  TRY_ASSIGN(json document, parse_object(body));
-  json::string_t* encoded = text_of(document, "encodedJITConfig");
-  if (encoded == nullptr) return fail(bad("no JIT configuration"));
-  JitConfig config{{}, Secret(std::move(*encoded))};
-  if (config.encoded.empty() || config.encoded.expose().size() > kMaxJitConfig ||
-      !base64_decode(config.encoded.expose())) {
-    return fail(bad("the JIT configuration is not base64"));
-  }
-  json* runner = member(document, "runner");
-  if (runner == nullptr) return fail(bad("no runner with the JIT configuration"));
-  config.runner.id = id_of(*runner, "id");
-  const auto* name = text_of(*runner, "name");
-  if (config.runner.id == 0 || name == nullptr) return fail(bad("a runner without id or name"));
-  config.runner.name = *name;
-  return config;
+  return decode_jit(without_bom(body), "encodedJITConfig");
 }
 
 bool is_fault(std::string_view body) { return !fault_of(body).type.empty(); }
@@ -406,20 +362,11 @@ Error explain_service(int status, const std::map<std::string, std::string>& head
   std::string about = std::string(label) + ": HTTP " + std::to_string(status);
   if (!fault.message.empty()) about += " \"" + fault.message + "\"";
   Error error = known_error(*known, about);
-  const std::string activity = printable(header(headers, "activityid"), 64);
-  const std::string request = printable(header(headers, "x-github-request-id"), 64);
+  const std::string activity = printable(sys::header_of(headers, "activityid"), 64);
+  const std::string request = printable(sys::header_of(headers, "x-github-request-id"), 64);
   if (!activity.empty()) error.what += "; ActivityId " + activity;
   if (!request.empty()) error.what += "; X-GitHub-Request-Id " + request;
   return error;
-}
-
-Result<bool> decode_repository_openness(std::string_view body) {
-  TRY_ASSIGN(json document, parse_object(body));
-  json* is_private = member(document, "private");
-  if (is_private == nullptr || !is_private->is_boolean()) {
-    return fail(undocumented("\"private\" is not true or false"));
-  }
-  return !is_private->get<bool>();
 }
 
 }  // namespace mvr::github

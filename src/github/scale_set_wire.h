@@ -106,7 +106,4 @@ bool is_fault(std::string_view body);
 Error explain_service(int status, const std::map<std::string, std::string>& headers,
                       std::string_view body, std::string_view label);
 
-// Is a repository public?
-Result<bool> decode_repository_openness(std::string_view body);
-
 }  // namespace mvr::github

@@ -255,7 +255,7 @@ void ScaleSets::find_group(const SetWish& wish, Done<std::int64_t> done) {
   // Answers from the loop like the others do: what follows is a request anyway.
   if (wish.group.empty()) return done(kDefaultGroup);
   Call call;
-  call.path = "_apis/runtime/runnergroups/?groupName=" + encode_query(wish.group);
+  call.path = "_apis/runtime/runnergroups/?groupName=" + encode_segment(wish.group);
   call.label = "look up the runner group \"" + wish.group + "\"";
   send(std::move(call), [this, wish, done = std::move(done)](Result<sys::HttpResponse> reply) {
     if (!reply) return done(fail(std::move(reply.error())));
@@ -270,7 +270,7 @@ void ScaleSets::find_group(const SetWish& wish, Done<std::int64_t> done) {
 void ScaleSets::find_set(const SetWish& wish, std::int64_t group, Done<std::int64_t> done) {
   Call call;
   call.path = "_apis/runtime/runnerscalesets?runnerGroupId=" + std::to_string(group) +
-              "&name=" + encode_query(wish.name);
+              "&name=" + encode_segment(wish.name);
   call.label = "look up the scale set \"" + wish.name + "\"";
   send(std::move(call),
        [this, wish, group, done = std::move(done)](Result<sys::HttpResponse> reply) {

@@ -60,11 +60,6 @@ bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 307 || status == 308;
 }
 
-std::string header(const sys::HttpResponse& response, const char* name) {
-  const auto found = response.headers.find(name);
-  return found == response.headers.end() ? std::string() : found->second;
-}
-
 sys::HttpRequest http_request(const ApiRequest& request, const Secret& token, Duration deadline) {
   sys::HttpRequest http;
   http.method = request.method;
@@ -84,7 +79,7 @@ sys::HttpRequest http_request(const ApiRequest& request, const Secret& token, Du
 
 Clocks clocks_of(const sys::HttpResponse& response, WallTime sent) {
   const WallTime now = sys::wall_now();
-  const auto date = parse_http_date(header(response, "date"));
+  const auto date = parse_http_date(sys::header_of(response.headers, "date"));
   if (!date) return Clocks{now, Duration{0}};
   return Clocks{*date, clock_offset(*date, sent, now)};
 }
@@ -321,7 +316,7 @@ void Transport::State::on_lost(Entry entry, const Error& error) {
 void Transport::State::on_redirect(Entry entry, const sys::HttpResponse& response) {
   const std::string& label = entry.request.about.label;
   const bool keeps_method = entry.is_read() || response.status == 307 || response.status == 308;
-  auto target = same_origin_url(entry.request.url, header(response, "location"));
+  auto target = same_origin_url(entry.request.url, sys::header_of(response.headers, "location"));
   if (!target) {
     Error error = with_context(target.error(), label);
     error.remedy = known_answer("redirect").remedy;

@@ -134,25 +134,6 @@ std::string api_url(Origin origin) {
   return origin.text() + (is_cloud || has_residency ? "" : "/api/v3");
 }
 
-// Percent-encodes all but the unreserved characters of RFC 3986.
-std::string encode_segment(std::string_view text) {
-  static constexpr std::string_view kDigits = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                          (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-    if (is_plain) {
-      out += c;
-    } else {
-      out += '%';
-      out += kDigits[byte >> 4U];
-      out += kDigits[byte & 15U];
-    }
-  }
-  return out;
-}
-
 // "/repos/owner/name" of "owner/name".
 std::string repository_path(std::string_view repository) {
   const auto slash = repository.find('/');
@@ -198,6 +179,24 @@ bool is_next(std::string_view parameters) {
 }
 
 }  // namespace
+
+std::string encode_segment(std::string_view text) {
+  static constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+    if (is_plain) {
+      out += c;
+    } else {
+      out += '%';
+      out += kDigits[byte >> 4U];
+      out += kDigits[byte & 15U];
+    }
+  }
+  return out;
+}
 
 Result<std::string> api_base(const std::string& web_url) {
   const std::string shown = printable(web_url, 200);
@@ -348,7 +347,5 @@ std::string registration_token_url(const std::string& base, const core::Scope& s
 std::string repository_url(const std::string& base, const core::Scope& scope) {
   return base + scope_path(scope);
 }
-
-std::string encode_query(std::string_view text) { return encode_segment(text); }
 
 }  // namespace mvr::github

@@ -54,7 +54,7 @@ std::string app_delivery_url(const std::string& base, std::int64_t id);
 std::string registration_token_url(const std::string& base, const core::Scope& scope);
 std::string repository_url(const std::string& base, const core::Scope& scope);
 
-// A value of a query, with %XX for what has a meaning there.
-std::string encode_query(std::string_view text);
+// A part of a path or a value of a query: %XX for all but the unreserved characters of RFC 3986.
+std::string encode_segment(std::string_view text);
 
 }  // namespace mvr::github

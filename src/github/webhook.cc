@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -11,7 +10,7 @@
 #include <openssl/hmac.h>
 
 #include "base/text.h"
-#include "github/json_rows.h"
+#include "github/json_object.h"
 #include "github/url.h"
 
 namespace mvr::github {
@@ -62,23 +61,9 @@ bool is_wanted(int depth, json::parse_event_t event, json& parsed) {
   return true;
 }
 
-const json* member(const json& object, const char* key) {
-  if (!object.is_object()) return nullptr;
-  const auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
-}
-
-std::string text_of(const json* value) {
-  const auto* text = value == nullptr ? nullptr : value->get_ptr<const json::string_t*>();
+std::string text_of(const json& object, const char* key) {
+  const auto* text = text_member(object, key);
   return text == nullptr ? std::string() : *text;
-}
-
-std::optional<std::int64_t> positive(const json* value) {
-  const auto* number =
-      value == nullptr ? nullptr : value->get_ptr<const json::number_unsigned_t*>();
-  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  if (number == nullptr || *number == 0 || *number > kMost) return std::nullopt;
-  return static_cast<std::int64_t>(*number);
 }
 
 tl::unexpected<Error> unlike(std::string_view what) {
@@ -131,21 +116,17 @@ bool is_signed(const Delivery& delivery, const Secret& secret) {
 }
 
 Result<JobChange> decode_job_change(std::string_view body) {
-  if (has_nul(body)) return unlike("it holds a zero byte");
-  const json document = json::parse(body.begin(), body.end(), is_wanted, false);
-  if (!document.is_object()) return unlike("no JSON object");
-  const json* const action = member(document, "action");
+  TRY_ASSIGN(const json document, parse_object(body, is_wanted));
   const json* const job = member(document, "workflow_job");
   const json* const repository = member(document, "repository");
-  if (action == nullptr || !action->is_string()) return unlike("no \"action\"");
+  if (text_member(document, "action") == nullptr) return unlike("no \"action\"");
   if (job == nullptr || repository == nullptr) return unlike("no job or no repository");
-  const auto id = positive(member(*job, "id"));
-  if (!id) return unlike("\"workflow_job.id\" is not a positive number");
   JobChange change;
-  change.job = *id;
-  change.attempt = positive(member(*job, "run_attempt")).value_or(1);
-  change.step = step_of(text_of(action), text_of(member(*job, "status")));
-  change.repository = text_of(member(*repository, "full_name"));
+  change.job = positive_member(*job, "id");
+  if (change.job == 0) return unlike("\"workflow_job.id\" is not a positive number");
+  change.attempt = std::max<std::int64_t>(positive_member(*job, "run_attempt"), 1);
+  change.step = step_of(text_of(document, "action"), text_of(*job, "status"));
+  change.repository = text_of(*repository, "full_name");
   if (!is_repository_name(change.repository)) return unlike("\"repository.full_name\"");
   return change;
 }

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "github/catalogue.h"
+#include "github/json_object.h"
 #include "github/json_rows.h"
 #include "github/token.h"
 #include "github/url.h"
@@ -101,28 +102,20 @@ Result<std::vector<std::string>> decode_repositories_in(std::string_view body, F
       });
 }
 
-// The string member `key` of an object, or null.
-json::string_t* string_member(json& object, const char* key) {
-  if (!object.is_object()) return nullptr;
-  const auto found = object.find(key);
-  return found == object.end() ? nullptr : found->get_ptr<json::string_t*>();
-}
-
 // One entry of the `errors` list: a text, or an object with message, or with field and code.
 std::string error_detail(json& entry) {
   if (const auto* text = entry.get_ptr<json::string_t*>()) return *text;
-  if (const auto* message = string_member(entry, "message")) return *message;
-  const auto* field = string_member(entry, "field");
-  const auto* code = string_member(entry, "code");
+  if (const auto* message = text_member(entry, "message")) return *message;
+  const auto* field = text_member(entry, "field");
+  const auto* code = text_member(entry, "code");
   std::string detail = field == nullptr ? "" : *field;
   if (code != nullptr) detail += (detail.empty() ? "" : " ") + *code;
   return detail;
 }
 
 Result<std::optional<WallTime>> date_of(const json& document, const char* key) {
-  const auto found = document.find(key);
-  if (found == document.end() || found->is_null()) return std::optional<WallTime>();
-  const auto* text = found->get_ptr<const json::string_t*>();
+  if (member(document, key) == nullptr) return std::optional<WallTime>();
+  const auto* text = text_member(document, key);
   const auto time = parse_iso8601(text == nullptr ? "" : *text);
   if (!time) return fail(undocumented("\"" + std::string(key) + "\" is not a time"));
   return std::optional<WallTime>(*time);
@@ -132,19 +125,10 @@ Error bad_jit(std::string_view what) {
   return undocumented(std::string(what) + " of the JIT configuration");
 }
 
-// The positive number `key` of an object; 0 when it is something else.
-std::int64_t positive_member(const json& object, const char* key) {
-  const auto found = object.find(key);
-  const auto* number =
-      found == object.end() ? nullptr : found->get_ptr<const json::number_unsigned_t*>();
-  const bool fits = number != nullptr && *number <= std::uint64_t{INT64_MAX};
-  return fits ? static_cast<std::int64_t>(*number) : 0;
-}
-
 // `permissions` of an object; nothing when it is absent.
 Result<std::optional<Permissions>> permissions_of(json& object) {
-  const auto found = object.find("permissions");
-  if (found == object.end() || found->is_null()) return std::optional<Permissions>();
+  json* const found = member(object, "permissions");
+  if (found == nullptr) return std::optional<Permissions>();
   if (!found->is_object() || found->size() > kMaxPermissions) {
     return fail(undocumented("\"permissions\" is no short mapping"));
   }
@@ -240,59 +224,62 @@ std::string encode_jit_request(const JitRequest& request) {
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-Result<JitConfig> decode_jit(std::string_view body) {
-  if (has_nul(body)) return fail(bad_jit("a zero byte instead"));
-  json document = json::parse(body.begin(), body.end(), nullptr, false);
-  json::string_t* encoded = string_member(document, "encoded_jit_config");
-  if (encoded == nullptr) return fail(bad_jit("\"encoded_jit_config\" is missing"));
+Result<JitConfig> decode_jit(std::string_view body, const char* key) {
+  TRY_ASSIGN(json document, parse_object(body));
+  const std::string quoted_key = "\"" + std::string(key) + "\"";
+  json::string_t* encoded = text_member(document, key);
+  if (encoded == nullptr) return fail(bad_jit(quoted_key + " is missing"));
   // Taken out of the document, so that no copy of the credential stays behind.
   JitConfig config{{}, Secret(std::move(*encoded))};
   if (config.encoded.empty() || config.encoded.expose().size() > kMaxJitConfig ||
       !base64_decode(config.encoded.expose())) {
-    return fail(bad_jit("\"encoded_jit_config\" is not base64"));
+    return fail(bad_jit(quoted_key + " is not base64"));
   }
-  const auto runner = document.find("runner");
-  if (runner == document.end() || !runner->is_object()) return fail(bad_jit("no \"runner\""));
+  const json* const runner = member(document, "runner");
+  if (runner == nullptr) return fail(bad_jit("no \"runner\""));
   const std::int64_t id = positive_member(*runner, "id");
   if (id == 0) return fail(bad_jit("\"runner.id\" is not a positive number"));
-  const auto* name = string_member(*runner, "name");
+  const auto* name = text_member(*runner, "name");
   if (name == nullptr) return fail(bad_jit("no \"runner.name\""));
   config.runner = core::Runner{id, *name};
   return config;
 }
 
 Result<Installation> decode_installation(std::string_view body) {
-  if (has_nul(body)) return fail(undocumented("it holds a zero byte"));
-  json document = json::parse(body.begin(), body.end(), nullptr, false);
-  if (!document.is_object()) return fail(undocumented("no object"));
+  TRY_ASSIGN(const json document, parse_object(body));
   const std::int64_t id = positive_member(document, "id");
   if (id == 0) return fail(undocumented("\"id\" is not a positive number"));
-  return Installation{id, string_member(document, "suspended_at") != nullptr};
+  return Installation{id, text_member(document, "suspended_at") != nullptr};
 }
 
 Result<ReleaseDates> decode_release_dates(std::string_view body) {
-  if (has_nul(body)) return fail(undocumented("it holds a zero byte"));
-  const json document = json::parse(body.begin(), body.end(), nullptr, false);
-  if (!document.is_object() || !document.contains("runner_version")) {
-    return fail(undocumented("no \"runner_version\""));
-  }
+  TRY_ASSIGN(const json document, parse_object(body));
+  if (!document.contains("runner_version")) return fail(undocumented("no \"runner_version\""));
   ReleaseDates dates;
   TRY_ASSIGN(dates.registration, date_of(document, "registration_deprecates_at"));
   TRY_ASSIGN(dates.runtime, date_of(document, "runtime_deprecates_at"));
   return dates;
 }
 
+Result<bool> decode_repository_openness(std::string_view body) {
+  TRY_ASSIGN(const json document, parse_object(body));
+  const json* const is_private = member(document, "private");
+  if (is_private == nullptr || !is_private->is_boolean()) {
+    return fail(undocumented("\"private\" is not true or false"));
+  }
+  return !is_private->get<bool>();
+}
+
 Result<AccessToken> decode_access_token(std::string_view body) {
-  if (has_nul(body)) return fail(undocumented("it holds a zero byte"));
-  json document = json::parse(body.begin(), body.end(), nullptr, false);
-  json::string_t* token = string_member(document, "token");
+  TRY_ASSIGN(json document, parse_object(body));
+  json::string_t* token = text_member(document, "token");
   if (token == nullptr) return fail(undocumented("\"token\" is missing"));
   // Taken out of the document, so that no copy of it stays behind.
   AccessToken access{Secret(std::move(*token)), {}, {}};
   if (access.token.expose().size() > kMaxToken || !is_token(access.token.expose())) {
     return fail(undocumented("\"token\" is none"));
   }
-  const json::string_t* expires = string_member(document, "expires_at");
+  const json::string_t* expires = text_member(document, "expires_at");
   const auto time = parse_iso8601(expires == nullptr ? "" : *expires);
   if (!time) return fail(undocumented("\"expires_at\" is not a time"));
   access.expires = *time;
@@ -304,7 +291,7 @@ std::string decode_error_message(std::string_view body) {
   constexpr std::size_t kMaxErrorBody = 64U << 10U;
   if (body.size() > kMaxErrorBody) return {};
   json document = json::parse(body.begin(), body.end(), nullptr, false);
-  const auto* message = string_member(document, "message");
+  const auto* message = text_member(document, "message");
   if (message == nullptr) return {};
   std::string text = *message;
   const auto errors = document.find("errors");

@@ -47,7 +47,11 @@ struct JitRequest {
 };
 std::string encode_jit_request(const JitRequest& request);
 // Err texts never hold a part of the body: it is a credential.
-Result<JitConfig> decode_jit(std::string_view body);
+// `key`: the configuration's name, which runner scale sets spell in a way of their own.
+Result<JitConfig> decode_jit(std::string_view body, const char* key = "encoded_jit_config");
+
+// Is a repository public?
+Result<bool> decode_repository_openness(std::string_view body);
 
 // Where an App is installed.
 struct Installation {

@@ -28,6 +28,13 @@ struct HttpRequest {
   int max_redirects = 0;  // credentials are never sent to another host
 };
 
+// The header's value; empty when there is none. Names are in lower case.
+inline std::string header_of(const std::map<std::string, std::string>& headers,
+                             const std::string& name) {
+  const auto found = headers.find(name);
+  return found == headers.end() ? std::string() : found->second;
+}
+
 struct HttpResponse {
   int status = 0;
   std::map<std::string, std::string> headers;  // names in lower case; the last value wins

@@ -174,8 +174,8 @@ TEST_CASE("accounts show what is asked and what is left, repositories how they a
   account.allowance = 2000;
   account.charged = 7;
   account.counts = {{"list_runs", "unchanged", 12}};
-  const github::Look look{"acme",           "acme/app",       kNow - Duration{3'000},
-                          Duration{10'000}, Duration{66'000}, {}};
+  const github::Look look{"acme", "acme/app", kNow - Duration{3'000}, Duration{10'000},
+                          Duration{66'000}};
   const std::string text =
       metrics_text({config, world, plan, tally, kNow, kWall, {account}, {look}});
   CHECK(value_of(text, R"(mvrunner_github_requests_total{account="token /t",request="list_runs",)"

@@ -226,7 +226,6 @@ TEST_CASE("each answer of GitHub is the entry it should be") {
   for (const Example& example : examples()) {
     INFO(example.id << " " << example.status << " " << example.message);
     const Refusal told = refusal(example);
-    CHECK(told.id == example.id);
     CHECK(told.error.code == known_answer(example.id).code);
     CHECK(ends_with_id(told.error, example.id));
     CHECK_FALSE(told.error.remedy.empty());

@@ -241,10 +241,4 @@ TEST_CASE("refusals of the service are told apart, and can be looked up") {
   CHECK(says(error, "ActivityId a-1; X-GitHub-Request-Id F:1"));
 }
 
-TEST_CASE("whether public jobs may come is read of a repository") {
-  CHECK(decode_repository_openness(R"({"private":false})") == true);
-  CHECK(decode_repository_openness(R"({"private":true})") == false);
-  CHECK(!decode_repository_openness(R"({"private":"no"})"));
-}
-
 }  // namespace mvr::github

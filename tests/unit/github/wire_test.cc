@@ -239,4 +239,10 @@ TEST_CASE("a bad access token is refused without a word of it") {
   }
 }
 
+TEST_CASE("whether public jobs may come is read of a repository") {
+  CHECK(decode_repository_openness(R"({"private":false})") == true);
+  CHECK(decode_repository_openness(R"({"private":true})") == false);
+  CHECK(!decode_repository_openness(R"({"private":"no"})"));
+}
+
 }  // namespace mvr::github
