@@ -180,6 +180,7 @@ Result<Configure> read_configure(Reader& in) {
              "must be an absolute path");
   message.profile = in.text("profile", 63);
   in.require(is_plain_name(message.profile, 63), "profile", "must be a plain name");
+  message.about = in.text("about", kMaxText);
   message.serves_public = in.boolean("serves_public");
   message.serves_forks = in.boolean("serves_forks");
   in.require(in.has("jit_config") != in.has("argv"), "argv", "or 'jit_config' must be given");
@@ -221,6 +222,55 @@ Result<Notice> read_notice(Reader& in) {
   return in.finish(std::move(message));
 }
 
+Result<Hold> read_hold(Reader& in) {
+  constexpr std::uint32_t kDay = 24 * 60 * 60;
+  return in.finish(Hold{in.integer<std::uint32_t>("time_s", 1, kDay)});
+}
+
+std::uint32_t read_stream(Reader& in) {
+  return in.integer<std::uint32_t>("stream", 0, std::numeric_limits<std::uint32_t>::max());
+}
+
+Result<Open> read_open(Reader& in) {
+  Open message{read_stream(in), in.text("user", 32), in.list("argv")};
+  in.require(is_user_name(message.user), "user", "must be a user name");
+  in.require(message.argv.empty() || !message.argv.front().empty(), "argv", "must name a program");
+  return in.finish(std::move(message));
+}
+
+Result<StreamData> read_stream_data(Reader& in) {
+  StreamData message{read_stream(in), in.bytes("data"), in.boolean("error")};
+  return in.finish(std::move(message));
+}
+
+Result<StreamAck> read_stream_ack(Reader& in) {
+  constexpr auto kMost = static_cast<std::uint32_t>(kStreamWindow);
+  return in.finish(StreamAck{read_stream(in), in.integer<std::uint32_t>("bytes", 1, kMost)});
+}
+
+Result<Close> read_close(Reader& in) {
+  return in.finish(Close{read_stream(in), in.integer<int>("exit_code", 0, 255)});
+}
+
+Result<Usage> read_usage(Reader& in) {
+  const auto number = [&in](const char* name) {
+    return in.integer<std::uint64_t>(name, 0, kMaxInteger);
+  };
+  Usage message;
+  message.memory = number("memory");
+  message.memory_peak = number("memory_peak");
+  message.memory_total = number("memory_total");
+  message.disk = number("disk");
+  message.disk_peak = number("disk_peak");
+  message.disk_total = number("disk_total");
+  message.cpu_ms = number("cpu_ms");
+  message.oom_kills = in.integer<std::uint32_t>("oom_kills", 0, 1'000'000'000);
+  message.oom_victim = in.shown("oom_victim", kMaxName);
+  message.disk_full = in.boolean("disk_full");
+  message.network_trouble = in.shown("network_trouble", kMaxText);
+  return in.finish(std::move(message));
+}
+
 Result<Hello> read_hello(Reader& in) {
   Hello message{in.shown("agent_version", kMaxName), in.shown("kernel", 2 * kMaxName),
                 in.integer<std::uint64_t>("boot_ms", 0, kMaxInteger)};
@@ -249,12 +299,12 @@ Result<State> read_state(Reader& in) {
 }
 
 Result<Output> read_output(Reader& in) {
-  Output message{in.integer<int>("stream", 1, 2), in.bytes("data")};
+  Output message{in.integer<int>("stream", 1, 3), in.bytes("data")};
   return in.finish(std::move(message));
 }
 
 Result<KeyAuthorized> read_key_authorized(Reader& in) {
-  KeyAuthorized message{in.text("host_key", kMaxKey), in.integer<std::uint16_t>("port", 1, 65535)};
+  KeyAuthorized message{in.text("host_key", kMaxKey)};
   in.require(is_key_line(message.host_key, false), "host_key", "must be one OpenSSH key");
   return in.finish(std::move(message));
 }
@@ -327,6 +377,11 @@ Result<ToAgent> decode_to_agent(std::string_view json_text) {
   if (type == "authorize_key") return widen<ToAgent>(read_authorize_key(in));
   if (type == "input") return widen<ToAgent>(read_input(in));
   if (type == "notice") return widen<ToAgent>(read_notice(in));
+  if (type == "hold") return widen<ToAgent>(read_hold(in));
+  if (type == "open") return widen<ToAgent>(read_open(in));
+  if (type == "stream_data") return widen<ToAgent>(read_stream_data(in));
+  if (type == "stream_ack") return widen<ToAgent>(read_stream_ack(in));
+  if (type == "close") return widen<ToAgent>(read_close(in));
   return unknown_type(type);
 }
 
@@ -339,6 +394,10 @@ Result<FromAgent> decode_from_agent(std::string_view json_text) {
   if (type == "output") return widen<FromAgent>(read_output(in));
   if (type == "key_authorized") return widen<FromAgent>(read_key_authorized(in));
   if (type == "failed") return widen<FromAgent>(read_failed(in));
+  if (type == "usage") return widen<FromAgent>(read_usage(in));
+  if (type == "stream_data") return widen<FromAgent>(read_stream_data(in));
+  if (type == "stream_ack") return widen<FromAgent>(read_stream_ack(in));
+  if (type == "close") return widen<FromAgent>(read_close(in));
   return unknown_type(type);
 }
 

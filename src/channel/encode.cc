@@ -21,6 +21,7 @@ json to_json(const Configure& message) {
   for (const auto& [name, value] : message.env) result["env"][name] = value;
   result["workdir"] = message.workdir;
   result["profile"] = message.profile;
+  result["about"] = message.about;
   result["serves_public"] = message.serves_public;
   result["serves_forks"] = message.serves_forks;
   if (!message.jit_config.empty()) result["jit_config"] = message.jit_config.expose();
@@ -58,6 +59,58 @@ json to_json(const Notice& message) {
   return result;
 }
 
+json to_json(const Hold& message) {
+  json result = object("hold");
+  result["time_s"] = message.time_s;
+  return result;
+}
+
+json to_json(const Open& message) {
+  json result = object("open");
+  result["stream"] = message.stream;
+  result["user"] = message.user;
+  result["argv"] = message.argv;
+  return result;
+}
+
+json to_json(const StreamData& message) {
+  json result = object("stream_data");
+  result["stream"] = message.stream;
+  result["data"] = base64_encode(message.data);
+  result["error"] = message.error;
+  return result;
+}
+
+json to_json(const StreamAck& message) {
+  json result = object("stream_ack");
+  result["stream"] = message.stream;
+  result["bytes"] = message.bytes;
+  return result;
+}
+
+json to_json(const Close& message) {
+  json result = object("close");
+  result["stream"] = message.stream;
+  result["exit_code"] = message.exit_code;
+  return result;
+}
+
+json to_json(const Usage& message) {
+  json result = object("usage");
+  result["memory"] = message.memory;
+  result["memory_peak"] = message.memory_peak;
+  result["memory_total"] = message.memory_total;
+  result["disk"] = message.disk;
+  result["disk_peak"] = message.disk_peak;
+  result["disk_total"] = message.disk_total;
+  result["cpu_ms"] = message.cpu_ms;
+  result["oom_kills"] = message.oom_kills;
+  result["oom_victim"] = message.oom_victim;
+  result["disk_full"] = message.disk_full;
+  result["network_trouble"] = message.network_trouble;
+  return result;
+}
+
 json to_json(const Hello& message) {
   json result = object("hello");
   result["agent_version"] = message.agent_version;
@@ -85,7 +138,6 @@ json to_json(const Output& message) {
 json to_json(const KeyAuthorized& message) {
   json result = object("key_authorized");
   result["host_key"] = message.host_key;
-  result["port"] = message.port;
   return result;
 }
 

@@ -34,6 +34,7 @@ struct Configure {
   std::map<std::string, std::string> env;  // added to the image's
   std::string workdir;                     // empty: the user's home
   std::string profile;                     // by name; what a refused job is told
+  std::string about;                       // lines for the log of the job's first step; printable
   bool serves_public = false;              // jobs of public repositories; the runner only
   bool serves_forks = false;               // jobs of pull requests from forks; the runner only
   Secret jit_config;                       // base64
@@ -57,7 +58,39 @@ struct Input {
 struct Notice {
   std::string text;
 };  // for whoever works in the guest: appended to /run/mvrunner/notices; printable
-using ToAgent = std::variant<Configure, Sync, Shutdown, AuthorizeKey, Input, Notice>;
+// Once the runner or the command has exited, the VM goes on for `time_s` seconds from now.
+struct Hold {
+  std::uint32_t time_s = 0;
+};
+
+// A stream: a program in the guest, whose standard input and output the host has. Either side
+// sends at most kStreamWindow bytes more than the other has acknowledged, so that neither grows.
+inline constexpr std::size_t kStreamWindow = std::size_t{128} * 1024;
+inline constexpr std::size_t kMaxStreams = 16;  // at once
+
+// Starts argv as `user`, or, with an empty argv, the ssh server for one connection.
+struct Open {
+  std::uint32_t stream = 0;  // chosen by the host; none that is open
+  std::string user;
+  std::vector<std::string> argv;
+};
+// In either direction. Empty data: no more follows. From the agent, `error` marks standard error.
+struct StreamData {
+  std::uint32_t stream = 0;
+  std::string data;
+  bool error = false;
+};
+struct StreamAck {
+  std::uint32_t stream = 0;
+  std::uint32_t bytes = 0;
+};
+// From the host: nobody reads any more; the program is ended. From the agent: it has exited.
+struct Close {
+  std::uint32_t stream = 0;
+  int exit_code = 0;  // from the agent
+};
+using ToAgent = std::variant<Configure, Sync, Shutdown, AuthorizeKey, Input, Notice, Hold, Open,
+                             StreamData, StreamAck, Close>;
 
 // ---- agent -> host -----------------------------------------------------------------------------
 
@@ -79,15 +112,30 @@ struct State {
 struct Output {
   int stream = 1;
   std::string data;
-};  // 1 stdout, 2 stderr; bytes, base64 on the wire
+};  // 1 stdout, 2 stderr, 3 the runner's own log (_diag); bytes, base64 on the wire
+// What the guest uses; the whole of it each time. Sizes in bytes.
+struct Usage {
+  std::uint64_t memory = 0;       // all but what the kernel could give at once
+  std::uint64_t memory_peak = 0;  // since the work began, as all peaks
+  std::uint64_t memory_total = 0;
+  std::uint64_t disk = 0;  // of the writable disk
+  std::uint64_t disk_peak = 0;
+  std::uint64_t disk_total = 0;
+  std::uint64_t cpu_ms = 0;     // of all vCPUs, since the work began
+  std::uint32_t oom_kills = 0;  // processes the guest's kernel killed for lack of memory
+  std::string oom_victim;       // the first of them; printable
+  bool disk_full = false;       // it was, at some time
+  std::string network_trouble;  // what the runner says while it cannot reach GitHub; printable
+  friend bool operator==(const Usage&, const Usage&) = default;
+};
 struct KeyAuthorized {
   std::string host_key;
-  std::uint16_t port = 22;
 };  // "ssh-ed25519 AAAA..."
 struct Failed {
   std::string what;
 };  // the agent could not do what was asked; printable
-using FromAgent = std::variant<Hello, State, Output, KeyAuthorized, Failed>;
+using FromAgent =
+    std::variant<Hello, State, Output, KeyAuthorized, Failed, Usage, StreamData, StreamAck, Close>;
 
 std::string encode(const ToAgent& message);  // with RS and LF; holds secrets for Configure
 std::string encode(const FromAgent& message);

@@ -23,6 +23,9 @@ class Client {
   // The next answer line; empty at the end of the stream. A descriptor that came along is kept
   // for take_fd(). Answers with "ok":false become an Err.
   Result<std::optional<nlohmann::json>> receive();
+  // To wait on, unless a line has come already.
+  [[nodiscard]] int descriptor() const { return socket_.get(); }
+  [[nodiscard]] bool has_line() const { return buffer_.find('\n') != std::string::npos; }
   [[nodiscard]] Fd take_fd() { return std::move(received_); }
 
  private:

@@ -44,12 +44,25 @@ bool is_alive(const core::Config& config, const std::string& vm) {
   return false;
 }
 
-int logs(const Context& context, const std::string& vm, bool console, bool follow) {
+// How a VM ended, for whoever wonders about its log. To standard error: it is no part of the log.
+void print_end(const core::Config& config, const std::string& vm) {
+  const auto status = ask(config, {{"op", "ps"}, {"all", true}});
+  if (!status) return;
+  for (const auto& row : (*status)["finished"]) {
+    if (row["vm"] != vm || row["cause"] == "finished") continue;
+    std::cerr << "mvrunner: " << vm << " ended: " << printable(row.value("cause", ""), 64);
+    const std::string text = row.value("cause_text", "");
+    std::cerr << (text.empty() ? "" : ": ") << printable(text, 400) << "\n";
+    return;
+  }
+}
+
+int logs(const Context& context, const std::string& vm, const std::string& which, bool follow) {
   auto config = load_config(context, false);
   if (!config) return report_config(config.error());
   auto client = Client::connect(*config);
   if (!client) return report(client.error());
-  auto sent = client->send({{"op", "log"}, {"vm", vm}, {"which", console ? "console" : "agent"}});
+  auto sent = client->send({{"op", "log"}, {"vm", vm}, {"which", which}});
   if (!sent) return report(sent.error());
   auto answer = client->receive();
   if (!answer) return report(answer.error());
@@ -62,6 +75,7 @@ int logs(const Context& context, const std::string& vm, bool console, bool follo
     copy_rest(file);
     if (polls % kPollsPerCheck == 0 && !is_alive(*config, name)) break;
   }
+  print_end(*config, name);
   return exit_ok;
 }
 
@@ -71,12 +85,16 @@ void register_logs(CLI::App& app, Context& context, int& exit_code) {
   CLI::App* verb = app.add_subcommand("logs", "print what a VM's runner wrote, or its console");
   auto vm = std::make_shared<std::string>();
   auto console = std::make_shared<bool>(false);
+  auto runner = std::make_shared<bool>(false);
   auto follow = std::make_shared<bool>(false);
-  verb->add_option("vm", *vm, "name or slot number, as `mvrunner ps` shows them")->required();
+  verb->add_option("vm", *vm, "a VM by name or slot number, or a job by name or id")->required();
   verb->add_flag("--console", *console, "the guest's console instead of the runner's output");
+  verb->add_flag("--runner", *runner, "the runner's own log files (_diag) instead")
+      ->excludes("--console");
   verb->add_flag("-f,--follow", *follow, "go on until the VM is gone");
-  verb->callback([&context, &exit_code, vm, console, follow] {
-    exit_code = logs(context, *vm, *console, *follow);
+  verb->callback([&context, &exit_code, vm, console, runner, follow] {
+    const std::string which = *console ? "console" : *runner ? "runner" : "agent";
+    exit_code = logs(context, *vm, which, *follow);
   });
 }
 

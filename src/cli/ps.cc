@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/client.h"
 #include "cli/output.h"
+#include "cli/vm_row.h"
 #include "cli/waits.h"
 #include "sys/loop.h"
 
@@ -14,20 +15,10 @@ namespace {
 
 using nlohmann::json;
 
-std::string age_text(const json& value) {
-  constexpr std::int64_t kSecond = 1000;
-  const auto ms = value.get<std::int64_t>();
-  return format_duration(Duration{ms < kSecond ? ms : ms / kSecond * kSecond});
-}
-
 void print_vms(const json& vms) {
   std::vector<Row> rows;
-  for (const auto& vm : vms) {
-    rows.push_back({vm["vm"], vm["profile"], vm["phase"], age_text(vm["age_ms"]), vm["scope"],
-                    vm["job"], format_bytes(Bytes{vm["memory"]}),
-                    std::to_string(vm["vcpus"].get<int>())});
-  }
-  print_table({"VM", "PROFILE", "PHASE", "AGE", "SCOPE", "JOB", "MEMORY", "VCPUS"}, rows);
+  for (const auto& vm : vms) rows.push_back(vm_row(vm));
+  print_table({"VM", "PROFILE", "PHASE", "AGE", "REPOSITORY", "JOB", "MEMORY", "CPUS"}, rows);
 }
 
 void print_waits(const json& waits) {

@@ -167,6 +167,8 @@ void read_all(const Node& document, core::Config& config, Report& report) {
   read_vmm(top.child("vmm"), config.vmm);
   read_web(top.child("web"), config.web);
   read_scheduling(top.child("scheduling"), config, report);
+  read_history(top.child("history"), config.history);
+  read_report(top.child("report"), config.report, report);
   read_profiles(top, config, report);
   check_scale_sets(top, config);
   top.finish();
@@ -193,6 +195,14 @@ core::Config defaults(const std::string& facts_hostname) {
   config.vmm.qemu_binary = "qemu-system-x86_64";
   config.vmm.uid_base = 2'000'000;
   config.web.listen = "127.0.0.1:9840";
+  config.history.max_age = hours(400 * 24);
+  config.history.max_size = gib(1);
+  config.history.logs_max_size = mib(64);
+  // Linux on x64: https://docs.github.com/en/billing/reference/actions-runner-pricing
+  config.report.rates = {{1, 0.002},  {2, 0.006},  {4, 0.012},  {8, 0.022},
+                         {16, 0.042}, {32, 0.082}, {64, 0.162}, {96, 0.252}};
+  config.report.currency = "USD";
+  config.report.margin = 20;
   return config;
 }
 

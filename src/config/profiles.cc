@@ -23,6 +23,7 @@ core::Profile default_profile() {
   profile.limits.boot = seconds(120);
   profile.limits.listen = minutes(5);
   profile.limits.job = hours(6);
+  profile.hold_on_failure.time = minutes(30);
   return profile;
 }
 
@@ -57,6 +58,12 @@ void read_size(Section& section, core::Profile& profile) {
   if (is_pattern) profile.most = most;
 }
 
+void read_hold(Section section, core::HoldSettings& hold) {
+  section.read("for", hold.time, Span{minutes(1), hours(24)});
+  section.read("max", hold.max, Whole{0, 100});
+  section.finish();
+}
+
 core::Profile read_profile(Section& section) {
   core::Profile profile = default_profile();
   section.require("name", kPlainName.description);
@@ -76,6 +83,7 @@ core::Profile read_profile(Section& section) {
   section.read("kernel_args", profile.kernel_args, kKernelArgs);
   section.read("public_repositories", profile.public_repositories, Flag{});
   section.read("fork_pull_requests", profile.fork_pull_requests, Flag{});
+  read_hold(section.child("hold_on_failure"), profile.hold_on_failure);
   section.finish();
   return profile;
 }

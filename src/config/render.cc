@@ -214,6 +214,24 @@ void write_profile(Writer out, const core::Profile& profile) {
   out.text("kernel_args", profile.kernel_args);
   out.line("public_repositories", exact(profile.public_repositories));
   out.line("fork_pull_requests", exact(profile.fork_pull_requests));
+  out.line("hold_on_failure", "");
+  Writer hold = out.below();
+  hold.line("for", exact(profile.hold_on_failure.time));
+  hold.line("max", exact(profile.hold_on_failure.max));
+}
+
+void write_history(Writer out, const core::HistorySettings& history) {
+  out.line("max_age", exact(history.max_age));
+  out.line("max_size", exact(history.max_size));
+  out.line("logs_max_size", exact(history.logs_max_size));
+}
+
+void write_report(Writer out, const core::ReportSettings& report) {
+  out.line("rates", report.rates.empty() ? "{}" : "");
+  Writer rate = out.below();
+  for (const auto& [vcpus, price] : report.rates) rate.line(exact(vcpus), exact(price));
+  out.text("currency", report.currency);
+  out.line("margin", exact(report.margin));
 }
 
 }  // namespace
@@ -239,6 +257,10 @@ std::string to_yaml(const core::Config& config) {
   out.below().text("listen", config.web.listen);
   out.line("scheduling", "");
   write_scheduling(out.below(), config.scheduling);
+  out.line("history", "");
+  write_history(out.below(), config.history);
+  out.line("report", "");
+  write_report(out.below(), config.report);
   if (config.profiles.empty()) {
     out.line("profiles", "[]");
   } else {

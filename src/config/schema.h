@@ -24,6 +24,10 @@ void read_scopes(Section& github, core::GithubSettings& settings, Report& report
 // What scopes of scale sets ask of the profiles; after both.
 void check_scale_sets(Section& top, const core::Config& config);
 
+// What is kept of the past, and what reports compare it with.
+void read_history(Section section, core::HistorySettings& history);
+void read_report(Section section, core::ReportSettings& settings, Report& report);
+
 // The scheduling section; after the scopes, whose spelling of a repository is taken.
 void read_scheduling(Section section, core::Config& config, Report& report);
 

@@ -212,6 +212,13 @@ const Text kOptionalListen{accepts_optional_listen,
                            "none)"};
 const Text kKernelArgs{accepts_kernel_args,
                        "printable ASCII of at most 512 characters without \"mvr.\""};
+const Text kCurrency{[](std::string_view text) {
+                       return !text.empty() && text.size() <= 8 &&
+                              std::ranges::all_of(text, [](char c) {
+                                return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+                              });
+                     },
+                     "a currency's letters like USD, at most 8"};
 const Text kSubnet{accepts_subnet,
                    "a private IPv4 network from /16 to /24 like 10.231.0.0/16 (inside 10.0.0.0/8, "
                    "172.16.0.0/12 or 192.168.0.0/16, host bits zero)"};

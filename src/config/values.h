@@ -96,6 +96,7 @@ extern const Text kOptionalListen;  // a.b.c.d:port or [v6]:port, or ""
 extern const Text kEgress;          // a.b.c.d/n or a.b.c.d:port
 extern const Text kKernelArgs;
 extern const Text kSubnet;
+extern const Text kCurrency;
 
 // A label, in lower case: GitHub compares them so. Braces mark place holders, which only labels of
 // profiles may have.

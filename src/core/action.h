@@ -68,6 +68,12 @@ struct Deregister {
   EndCause cause = EndCause::none;  // an idle VM ends with this once the runner is gone
   friend bool operator==(const Deregister&, const Deregister&) = default;
 };
-using Action = std::variant<Launch, RequestJit, Claim, Warn, Stop, Kill, Remove, Deregister>;
+// Keep a VM whose runner has exited, for somebody to look into. Given again, from now on.
+struct Hold {
+  Slot slot = 0;
+  Duration time{};
+  friend bool operator==(const Hold&, const Hold&) = default;
+};
+using Action = std::variant<Launch, RequestJit, Claim, Warn, Stop, Kill, Remove, Deregister, Hold>;
 
 }  // namespace mvr::core

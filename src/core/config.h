@@ -29,6 +29,13 @@ struct Limits {
   friend bool operator==(const Limits&, const Limits&) = default;
 };
 
+// Keeping VMs whose job failed, for somebody to look into.
+struct HoldSettings {
+  Duration time{};        // how long
+  std::uint32_t max = 0;  // held at once of a profile; 0: none
+  friend bool operator==(const HoldSettings&, const HoldSettings&) = default;
+};
+
 // Labels + size + image: what a job asks for by `runs-on`.
 //
 // A pattern profile has one label with the place holders {cpus} and {memory} (GiB), such as
@@ -50,6 +57,7 @@ struct Profile {
   // Whether jobs of public repositories, and those of pull requests from forks, are served.
   bool public_repositories = false;
   bool fork_pull_requests = false;
+  HoldSettings hold_on_failure;
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 
@@ -155,6 +163,23 @@ struct WebSettings {
   friend bool operator==(const WebSettings&, const WebSettings&) = default;
 };
 
+// What is kept of VMs that ended.
+struct HistorySettings {
+  Duration max_age{};   // older entries go
+  Bytes max_size;       // of the file; the oldest entries go
+  Bytes logs_max_size;  // of the logs of ended VMs
+  friend bool operator==(const HistorySettings&, const HistorySettings&) = default;
+};
+
+// What reports compare with.
+struct ReportSettings {
+  // What a minute costs at GitHub's own runners, in `currency`, by their vCPUs.
+  std::map<std::uint32_t, double> rates;
+  std::string currency;
+  std::uint32_t margin = 0;  // percent above the p95 of what jobs used, for the proposed size
+  friend bool operator==(const ReportSettings&, const ReportSettings&) = default;
+};
+
 // Who goes first when not all jobs fit.
 struct SchedulingSettings {
   // Shares of the host while repositories compete: "owner/repo" -> 1..1000; others have 1.
@@ -185,6 +210,8 @@ struct Config {
   VmmSettings vmm;
   WebSettings web;
   SchedulingSettings scheduling;
+  HistorySettings history;
+  ReportSettings report;
   std::vector<Profile> profiles;
   friend bool operator==(const Config&, const Config&) = default;
 

@@ -133,11 +133,24 @@ struct KillRequested {
   Slot slot = 0;
   std::string by;
 };  // operator
-using Event =
-    std::variant<DemandSeen, DiscoveryFailed, CapacityMeasured, ProfileChecked, DrainChanged,
-                 PressureChanged, Learned, RunnersSeen, Adopted, Dispatched, VmStarted,
-                 LaunchFailed, AgentReady, JitReady, JitFailed, ClaimFailed, RunnerListening,
-                 JobStarted, JobFinished, RunnerExited, AgentFailed, VmExited, StopFailed, Removed,
-                 RemoveFailed, Deregistered, DeregisterFailed, KillRequested>;
+// What the guest or the host says of it that would explain a bad end. none: what was the matter
+// with the network is over.
+struct VmTroubled {
+  Slot slot = 0;
+  EndCause cause = EndCause::none;
+  std::string text;
+};
+// Keep it for this long once its runner has exited, or from now on when it is held. 0: let it
+// go.
+struct HoldRequested {
+  Slot slot = 0;
+  Duration time{};
+};
+using Event = std::variant<DemandSeen, DiscoveryFailed, CapacityMeasured, ProfileChecked,
+                           DrainChanged, PressureChanged, Learned, RunnersSeen, Adopted, Dispatched,
+                           VmStarted, LaunchFailed, AgentReady, JitReady, JitFailed, ClaimFailed,
+                           RunnerListening, JobStarted, JobFinished, RunnerExited, AgentFailed,
+                           VmExited, StopFailed, Removed, RemoveFailed, Deregistered,
+                           DeregisterFailed, KillRequested, VmTroubled, HoldRequested>;
 
 }  // namespace mvr::core

@@ -37,7 +37,7 @@ class Stepper {
       case Phase::removing:
         return removing_step(vm);
       case Phase::held:
-        return std::nullopt;
+        return held_step(vm);
     }
     return std::nullopt;
   }
@@ -130,7 +130,7 @@ class Stepper {
     // it, or has a job and does not start it. A list can be wrong: the deletion decides. Only
     // when GitHub refuses that because of a job, and still none is reported, it hangs.
     if (vm.refused_since && is_due(*vm.refused_since + kBusyWithoutJob)) {
-      return Stop{vm.slot, kStopGrace, EndCause::runner_failed,
+      return Stop{vm.slot, kStopGrace, EndCause::listener_hung,
                   "GitHub gave it a job that it does not start"};
     }
     if (is_due(vm.since + limit + vm.limits.job)) {
@@ -140,7 +140,7 @@ class Stepper {
     }
     const bool is_busy = vm.busy_since && is_due(*vm.busy_since + kBusyWithoutJob);
     if (vm.runner && (is_busy || vm.unlisted >= kMaxUnlisted)) {
-      return give_back(vm, EndCause::runner_failed);
+      return give_back(vm, EndCause::listener_hung);
     }
     if (is_due(vm.since + limit)) {
       if (vm.runner) return give_back(vm, EndCause::unused);
@@ -174,8 +174,36 @@ class Stepper {
       if (!is_due(*vm.kill_at)) return std::nullopt;
       return Kill{vm.slot};
     }
+    if (const Duration time = hold_time(vm); time > Duration{0}) return Hold{vm.slot, time};
     const Duration grace = vm.cause == EndCause::finished ? kFinishedGrace : kStopGrace;
     return Stop{vm.slot, grace, vm.cause, vm.cause_text};
+  }
+
+  // For how long a VM whose runner has just exited is kept; zero: it goes.
+  Duration hold_time(const Vm& vm) {
+    // The agent must be there still, and it is: it told of the exit.
+    const bool may_be_held = vm.exit_code && !vm.held_until && !world_.draining;
+    if (!may_be_held || vm.cause == EndCause::killed) return {};
+    if (vm.hold > Duration{0}) return vm.hold;
+    const Profile* profile = config_.profile(vm.profile);
+    const bool is_looked_into = vm.scope != kCommandScope && is_failed_job(vm);
+    if (profile == nullptr || !is_looked_into) return {};
+    const auto are_held = std::ranges::count_if(world_.vms, [&vm](const auto& each) {
+      return each.second.phase == Phase::held && each.second.profile == vm.profile;
+    });
+    std::uint32_t& holding = holding_[vm.profile];
+    if (are_held + holding >= profile->hold_on_failure.max) return {};
+    ++holding;
+    return profile->hold_on_failure.time;
+  }
+
+  std::optional<Action> held_step(const Vm& vm) {
+    if (world_.draining || !vm.held_until || is_due(*vm.held_until)) {
+      return Stop{vm.slot, kFinishedGrace, vm.cause, vm.cause_text};
+    }
+    if (vm.hold > Duration{0}) return Hold{vm.slot, vm.hold};
+    if (vm.runner) return give_back(vm, vm.cause);
+    return std::nullopt;
   }
 
   std::optional<Action> removing_step(const Vm& vm) {
@@ -193,9 +221,17 @@ class Stepper {
   std::map<Slot, Want> wants_;
   std::set<Slot> surplus_idle_;
   std::uint64_t names_made_ = 0;
+  std::map<std::string, std::uint32_t> holding_;  // by profile: begun in this pass
 };
 
 }  // namespace
+
+bool is_failed_job(const Vm& vm) {
+  if (vm.job.empty()) return false;
+  const std::string result = ascii_lower(vm.result);
+  return result != "succeeded" && result != "succeededwithissues" && result != "canceled" &&
+         result != "skipped";
+}
 
 std::vector<Action> steps(const Config& config, const World& world, Instant now, WakeUp& wake) {
   std::vector<Action> actions;

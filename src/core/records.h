@@ -28,12 +28,18 @@ enum class EndCause {
   boot_timeout,
   job_timeout,
   launch_failed,      // a preparing step failed
-  vm_died,            // the VMM exited by itself: crash, killed
+  vm_died,            // the VMM exited by itself, and nothing tells why
+  vmm_crashed,        // the VMM was ended by a signal that was not ours
+  host_oom,           // the host's kernel killed the VMM for lack of memory
   panicked,           // the guest's kernel panicked
+  guest_oom,          // the guest's kernel killed processes for lack of memory
+  disk_full,          // the guest's disk was full
+  network,            // the runner could not reach GitHub
   host_full,          // no space on the host for what the VM needs
   image_unreadable,   // the guest could not mount its root
   agent_failed,       // the agent reported a failure, or broke the channel's contract
   runner_failed,      // the listener could not start or register
+  listener_hung,      // GitHub gave it a job, or forgot it, and it did nothing
   runner_deprecated,  // GitHub no longer accepts the listener's release
   killed,             // by an operator
 };
@@ -89,7 +95,11 @@ struct Vm {
   EndCause cause = EndCause::none;
   EndCause release_cause = EndCause::none;  // why it ends once its runner is deregistered
   std::string cause_text;                   // for people; printable
-  std::optional<Instant> kill_at;           // ending: when grace is over; set = the stop was sent
+  EndCause trouble = EndCause::none;        // what would explain it, should it end badly
+  std::string trouble_text;
+  Duration hold{};                    // asked for: kept so long once its runner has exited
+  std::optional<Instant> held_until;  // set: it is or was held
+  std::optional<Instant> kill_at;     // ending: when grace is over; set = the stop was sent
   std::uint32_t remove_failures = 0;
   std::uint32_t deregister_failures = 0;
   Instant remove_retry_at{};

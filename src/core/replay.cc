@@ -293,6 +293,7 @@ class Replay {
   }
   void perform(const Claim& action) { listen(action.slot); }
   void perform(const Warn&) {}
+  void perform(const Hold&) {}  // nobody asks for it
   void perform(const Stop& action) {
     if (lives_[action.slot].job) ++result_.cut;
     gone(action.slot);

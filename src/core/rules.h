@@ -38,6 +38,9 @@ inline bool is_on_the_way(const Vm& vm) {
   return !vm.scope.empty() && vm.phase <= Phase::listening && !vm.in_flight.deregister;
 }
 
+// Its job came to an end that somebody may want to look into.
+bool is_failed_job(const Vm& vm);
+
 // Of a VM whose runner exited before it took a job. 7 is the listener's word, which the agent asks
 // it for, that GitHub no longer accepts its release.
 inline EndCause cause_of_exit(const Vm& vm, int code) {

@@ -23,7 +23,7 @@ Duration life(const Limits& limits, Duration expected, bool certain) {
 std::optional<Instant> end_of(const Vm& vm, Instant now, bool certain) {
   switch (vm.phase) {
     case Phase::held:
-      return std::nullopt;
+      return vm.held_until.value_or(now) + kGoing;
     case Phase::ending:
     case Phase::removing:
       return now + kGoing;

@@ -20,7 +20,7 @@ constexpr std::array<std::pair<Phase, std::string_view>, 9> kPhases{{
     {Phase::held, "held"},
 }};
 
-constexpr std::array<std::pair<EndCause, std::string_view>, 15> kCauses{{
+constexpr std::array<std::pair<EndCause, std::string_view>, 21> kCauses{{
     {EndCause::none, "none"},
     {EndCause::finished, "finished"},
     {EndCause::unused, "unused"},
@@ -29,11 +29,17 @@ constexpr std::array<std::pair<EndCause, std::string_view>, 15> kCauses{{
     {EndCause::job_timeout, "job_timeout"},
     {EndCause::launch_failed, "launch_failed"},
     {EndCause::vm_died, "vm_died"},
+    {EndCause::vmm_crashed, "vmm_crashed"},
+    {EndCause::host_oom, "host_oom"},
     {EndCause::panicked, "panicked"},
+    {EndCause::guest_oom, "guest_oom"},
+    {EndCause::disk_full, "disk_full"},
+    {EndCause::network, "network"},
     {EndCause::host_full, "host_full"},
     {EndCause::image_unreadable, "image_unreadable"},
     {EndCause::agent_failed, "agent_failed"},
     {EndCause::runner_failed, "runner_failed"},
+    {EndCause::listener_hung, "listener_hung"},
     {EndCause::runner_deprecated, "runner_deprecated"},
     {EndCause::killed, "killed"},
 }};
@@ -55,19 +61,20 @@ std::optional<Value> value_in(const Table& table, std::string_view text) {
 }
 
 // In the order of the alternatives of Event.
-constexpr std::array<std::string_view, 28> kEvents{
+constexpr std::array<std::string_view, 30> kEvents{
     "demand_seen",      "discovery_failed", "capacity_measured", "profile_checked",
     "drain_changed",    "pressure_changed", "learned",           "runners_seen",
     "adopted",          "dispatched",       "vm_started",        "launch_failed",
     "agent_ready",      "jit_ready",        "jit_failed",        "claim_failed",
     "runner_listening", "job_started",      "job_finished",      "runner_exited",
     "agent_failed",     "vm_exited",        "stop_failed",       "removed",
-    "remove_failed",    "deregistered",     "deregister_failed", "kill_requested"};
+    "remove_failed",    "deregistered",     "deregister_failed", "kill_requested",
+    "vm_troubled",      "hold_requested"};
 static_assert(kEvents.size() == std::variant_size_v<Event>);
 
 // In the order of the alternatives of Action.
-constexpr std::array<std::string_view, 8> kActions{"launch", "request_jit", "claim",  "warn",
-                                                   "stop",   "kill",        "remove", "deregister"};
+constexpr std::array<std::string_view, 9> kActions{
+    "launch", "request_jit", "claim", "warn", "stop", "kill", "remove", "deregister", "hold"};
 static_assert(kActions.size() == std::variant_size_v<Action>);
 
 template <class T>

@@ -23,8 +23,14 @@ bool is_boot_failure(EndCause cause, Phase phase) {
     case EndCause::agent_failed:
     case EndCause::runner_failed:
     case EndCause::runner_deprecated:
+    case EndCause::listener_hung:
+    case EndCause::network:
+    case EndCause::guest_oom:
+    case EndCause::disk_full:
       return phase != Phase::running;
     case EndCause::vm_died:
+    case EndCause::vmm_crashed:
+    case EndCause::host_oom:
     case EndCause::panicked:
       return phase < Phase::listening;
     case EndCause::none:
@@ -36,6 +42,13 @@ bool is_boot_failure(EndCause cause, Phase phase) {
       return false;
   }
   return false;
+}
+
+// Ends that tell little by themselves.
+bool is_unexplained(const Vm& vm, EndCause cause) {
+  return cause == EndCause::vm_died || cause == EndCause::agent_failed ||
+         cause == EndCause::runner_failed || cause == EndCause::listener_hung ||
+         (cause == EndCause::finished && is_failed_job(vm));
 }
 
 class Observer {
@@ -125,6 +138,9 @@ class Observer {
   std::string apply(Vm& vm, const Deregistered& event);
   std::string apply(Vm& vm, const DeregisterFailed& event);
   std::string apply(Vm& vm, const KillRequested& event);
+  std::string apply(Vm& vm, const VmTroubled& event);
+  std::string apply(Vm& vm, const HoldRequested& event);
+  std::string apply(Vm& vm, const Hold& action);
 
   void enter(Vm& vm, Phase phase) const {
     vm.phase = phase;
@@ -134,8 +150,10 @@ class Observer {
   // The first cause stays; a boot failure counts once per VM.
   void give_cause(Vm& vm, EndCause cause, std::string_view text) {
     if (vm.cause != EndCause::none) return;
+    const bool is_explained = vm.trouble != EndCause::none && is_unexplained(vm, cause);
+    if (is_explained) cause = vm.trouble;
     vm.cause = cause;
-    vm.cause_text = printable(text, kMaxText);
+    vm.cause_text = is_explained ? vm.trouble_text : printable(text, kMaxText);
     if (!is_boot_failure(cause, vm.phase)) return;
     Health& health = world_.health[vm.profile];
     ++health.failures;
@@ -485,6 +503,32 @@ std::string Observer::apply(Vm& vm, const KillRequested& event) {
   if (is_live(vm)) return end(vm, EndCause::killed, "by " + event.by);
   if (vm.phase != Phase::ending || vm.in_flight.kill) return "it is ending already";
   vm.kill_at = now_;
+  return applied();
+}
+
+std::string Observer::apply(Vm& vm, const VmTroubled& event) {
+  if (vm.phase > Phase::running) return "it is ending already";
+  const bool is_open = vm.trouble == EndCause::none || vm.trouble == EndCause::network;
+  const bool is_end = event.cause == EndCause::none && vm.trouble == EndCause::none;
+  if (!is_open || is_end) return "its trouble is known";
+  vm.trouble = event.cause;
+  vm.trouble_text = printable(event.text, kMaxText);
+  return applied();
+}
+
+std::string Observer::apply(Vm& vm, const HoldRequested& event) {
+  const bool has_runner = vm.phase >= Phase::claiming && vm.phase <= Phase::running;
+  if (!has_runner && vm.phase != Phase::held) return "it has no runner that will exit";
+  vm.hold = event.time;
+  if (vm.phase == Phase::held && event.time == Duration{0}) vm.held_until = now_;
+  return applied();
+}
+
+std::string Observer::apply(Vm& vm, const Hold& action) {
+  if (vm.phase != Phase::ending && vm.phase != Phase::held) return "its runner has not exited";
+  if (vm.phase == Phase::ending) enter(vm, Phase::held);
+  vm.hold = {};
+  vm.held_until = now_ + action.time;
   return applied();
 }
 

@@ -13,7 +13,7 @@ namespace mvr::daemon {
 namespace {
 
 constexpr Duration kRetry{20};
-constexpr std::size_t kMaxOutgoing = 4 * channel::kMaxRecord;
+constexpr std::size_t kMaxOutgoing = 16 * channel::kMaxRecord;  // all streams at their windows
 constexpr std::size_t kReadSize = 64 * 1024;
 
 }  // namespace

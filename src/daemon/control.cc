@@ -1,6 +1,7 @@
 #include "daemon/control.h"
 
 #include <grp.h>
+#include <pwd.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "core/names.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
@@ -40,7 +42,22 @@ std::optional<gid_t> group_id(const std::string& name) {
   return entry->gr_gid;
 }
 
+std::string who_is(const Fd& socket) {
+  const auto peer = sys::peer_credentials(socket);
+  if (!peer) return "?";
+  const passwd* entry = ::getpwuid(peer->uid);
+  return entry == nullptr ? "uid " + std::to_string(peer->uid) : std::string(entry->pw_name);
+}
+
 }  // namespace
+
+json log_line_json(const LogLine& line) {
+  json object = {{"time", format_iso8601(line.time)},
+                 {"level", level_name(line.level)},
+                 {"event", line.event}};
+  for (const auto& [key, value] : line.fields) object[key] = value;
+  return object;
+}
 
 void Session::send(const json& line) {
   if (dead_) return;
@@ -53,9 +70,44 @@ void Session::send_error(const Error& error) {
   end();
 }
 
-void Session::send_with_fd(const json& line, const Fd& fd) {
+void Session::send_with_fd(const json& line, const Fd& fd, bool last) {
   if (!sys::send_with_fd(socket_.get(), to_line(line), fd.get())) dead_ = true;
-  end();
+  if (last) end();
+}
+
+Control::Control(Daemon& daemon) : daemon_(daemon), streams_(daemon.loop(), stream_hooks()) {
+  follow_log([this](const LogLine& line) { tell(line); });
+}
+
+GuestStreams::Hooks Control::stream_hooks() {
+  GuestStreams::Hooks hooks;
+  hooks.send = [this](core::Slot slot, const channel::ToAgent& message) -> Result<void> {
+    LiveVm* vm = daemon_.performer().find(slot);
+    if (vm == nullptr) return fail(Errc::unavailable, "the VM is gone");
+    return vm->send(message);
+  };
+  hooks.error_output = [this](std::uint64_t client, const std::string& data) {
+    if (Session* session = find(client); session != nullptr) {
+      session->send({{"event", "output"}, {"stream", 2}, {"data", base64_encode(data)}});
+    }
+  };
+  hooks.ended = [this](std::uint64_t client, std::optional<int> code) {
+    Session* session = find(client);
+    if (session == nullptr) return;
+    if (code) session->send({{"event", "exit"}, {"code", *code}});
+    if (!code) session->send({{"event", "failed"}, {"error", "the VM or its agent is gone"}});
+    session->end();
+  };
+  return hooks;
+}
+
+void Control::tell(const LogLine& line) {
+  json object;
+  for (auto& [id, session] : sessions_) {
+    if (!session->follows_events) continue;
+    if (object.is_null()) object = log_line_json(line);
+    session->send(object);
+  }
 }
 
 Result<std::unique_ptr<Control>> Control::open(Daemon& daemon) {
@@ -73,7 +125,10 @@ Result<std::unique_ptr<Control>> Control::open(Daemon& daemon) {
   return control;
 }
 
-Control::~Control() { (void)sys::remove_file(path_); }
+Control::~Control() {
+  follow_log(nullptr);
+  (void)sys::remove_file(path_);
+}
 
 void Control::accept() {
   auto accepted = sys::accept_unix(listener_);
@@ -86,6 +141,7 @@ void Control::accept() {
                                     [this, id](std::uint32_t events) { on_ready(id, events); });
   if (!watch) return;
   session->watch_ = std::move(*watch);
+  session->who = who_is(session->socket_);
   sessions_.emplace(id, std::move(session));
 }
 
@@ -171,8 +227,7 @@ void Control::key_authorized(core::Slot slot, const channel::KeyAuthorized& key)
     session->send({{"ok", true},
                    {"vm", vm->second.name},
                    {"user", live->user()},
-                   {"host_key", key.host_key},
-                   {"port", key.port}});
+                   {"host_key", key.host_key}});
     session->end();
   }
 }

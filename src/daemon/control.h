@@ -11,11 +11,19 @@
 //                                        "changes":[{"key":K,"applied":bool,"text":T}...]};
 //                                        with problems nothing has changed
 //   {"op":"kill","vm":V}              -> {"ok":true,"vm":name}
+//   {"op":"hold","vm":V,"for_ms":N}   -> {"ok":true,"vm":name}; 0 lets it go
 //   {"op":"authorize","vm":V,"public_key":K,"lifetime_s":N}
-//                                     -> {"ok":true,"vm":name,"user":U,"host_key":H,"port":N}
-//   {"op":"connect","vm":V,"port":N}  -> {"ok":true} + a TCP socket on its way to the guest: the
-//                                        client waits for the connection, the daemon never does
-//   {"op":"log","vm":V,"which":W}     -> {"ok":true,"vm":name} + the file opened for reading
+//                                     -> {"ok":true,"vm":name,"user":U,"host_key":H}
+//   {"op":"open","vm":V,"user":U,"argv":[...]}
+//                                     -> {"ok":true,"vm":name} + a socket that is the program's
+//                                        input and output; then as for `run` what it writes to its
+//                                        standard error, and its exit. Without argv: the ssh
+//                                        server, which nobody gets past without a key
+//   {"op":"log","vm":V,"which":W}     -> {"ok":true,"vm":name} + the file opened for reading;
+//                                        V may be a job here, by id or display name, W is console,
+//                                        agent or runner
+//   {"op":"events","follow":bool}     -> the latest lines of the log, one object a line:
+//                                        {"time":T,"level":L,"event":E,fields...}
 //   {"op":"run","profile":P,"argv":[...]}
 //                                     -> {"event":"queued"}, {"event":"started","vm":name},
 //                                        {"event":"output","stream":1,"data":base64}...,
@@ -37,6 +45,8 @@
 #include "base/result.h"
 #include "channel/message.h"
 #include "core/world.h"
+#include "daemon/guest_streams.h"
+#include "daemon/journal.h"
 #include "sys/loop.h"
 
 namespace mvr::daemon {
@@ -52,13 +62,15 @@ class Session {
   // Queues one line. The session is closed when the client reads too slowly.
   void send(const nlohmann::json& line);
   void send_error(const Error& error);
-  // Sends one line with a descriptor; only as the first answer.
-  void send_with_fd(const nlohmann::json& line, const Fd& fd);
+  // Sends one line with a descriptor; only as the first answer. `last`: no more lines follow.
+  void send_with_fd(const nlohmann::json& line, const Fd& fd, bool last = true);
   // No more lines follow: closes once all is written.
   void end() { ending_ = true; }
 
   std::optional<std::int64_t> command;  // the `run` request this connection holds
   std::optional<core::Slot> key_slot;   // waiting for the guest's answer to `authorize`
+  bool follows_events = false;
+  std::string who;  // for the log: the user at the other end
 
  private:
   friend class Control;
@@ -86,10 +98,13 @@ class Control {
   // Writes what is queued, closes what has ended; called at the end of each turn.
   void flush();
   Session* find(std::uint64_t id);
+  [[nodiscard]] GuestStreams& streams() { return streams_; }
   [[nodiscard]] bool idle() const { return sessions_.empty(); }
 
  private:
-  explicit Control(Daemon& daemon) : daemon_(daemon) {}
+  explicit Control(Daemon& daemon);
+  GuestStreams::Hooks stream_hooks();
+  void tell(const LogLine& line);
   void accept();
   void on_ready(std::uint64_t id, std::uint32_t events);
   void read_some(Session& session);
@@ -102,7 +117,11 @@ class Control {
   sys::Watch watch_;
   std::map<std::uint64_t, std::unique_ptr<Session>> sessions_;
   std::uint64_t last_id_ = 0;
+  GuestStreams streams_;
 };
+
+// One line of the log as the clients of `events` get it.
+nlohmann::json log_line_json(const LogLine& line);
 
 // Handles one request (requests.cc). Unknown or malformed ones are answered with an error.
 void handle_request(Daemon& daemon, Control& control, Session& session, const std::string& line);

@@ -242,6 +242,14 @@ VmHooks Daemon::make_hooks() {
   hooks.key_authorized = [this](core::Slot slot, const channel::KeyAuthorized& key) {
     control_->key_authorized(slot, key);
   };
+  hooks.stream = [this](core::Slot slot, const channel::FromAgent& message) {
+    GuestStreams& streams = control_->streams();
+    std::visit(Overloaded{[&](const channel::StreamData& data) { streams.handle(slot, data); },
+                          [&](const channel::StreamAck& ack) { streams.handle(slot, ack); },
+                          [&](const channel::Close& close) { streams.handle(slot, close); },
+                          [](const auto&) {}},
+               message);
+  };
   hooks.launched = [this](Duration host_side) { tally_.launched(host_side); };
   hooks.refused = [this](core::Slot slot, const std::string& what) {
     const auto vm = world_.vms.find(slot);
@@ -334,6 +342,9 @@ void Daemon::fold(const core::Event& event) {
   }
   narrator_.after(event, *before, after, loop_->now());
   note_refused(*before, after);
+  const bool is_gone =
+      before->phase != core::Phase::removing && after.phase == core::Phase::removing && control_;
+  if (is_gone) control_->streams().vm_gone(after.slot);
   serve_command(event, *before, after);
 }
 
@@ -415,6 +426,8 @@ void Daemon::arm() {
     measure_pressure();
     check_images();
     performer_->bound_logs();
+    performer_->measure(loop_->now());
+    shrink_history();
     tend_web();
     look_at_runners();
     look_at_release();

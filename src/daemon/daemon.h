@@ -97,6 +97,7 @@ class Daemon {
   void measure_pressure();
   void learn();
   void remember(const core::Vm& vm);
+  void shrink_history();
   void check_images();
   void warm_up();
   Result<void> open_web();
@@ -134,6 +135,7 @@ class Daemon {
   sys::Timer housekeeping_;
   Instant housekeeping_due_{};
   Instant runners_due_{};
+  Instant shrink_due_{};
   bool stop_requested_ = false;
   bool was_busy_ = false;
 };

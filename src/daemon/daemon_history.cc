@@ -14,6 +14,12 @@ void Daemon::remember(const core::Vm& vm) {
   if (vm.name.empty()) return;  // a directory without a readable spec.json
   history::FinishedJob job = narrator_.finished(vm);
   job.wanted = facts_->wanted_of(job, vm.run);
+  const LiveVm* live = performer_->find(vm.slot);
+  if (live != nullptr && live->usage()) {
+    const channel::Usage& usage = *live->usage();
+    job.used = history::Used{Bytes{usage.memory_peak}, Bytes{usage.disk_peak},
+                             Duration{static_cast<std::int64_t>(usage.cpu_ms)}};
+  }
   fail_point("before history");
   if (auto recorded = history_->record(job); !recorded) {
     log(Level::warn, "history_not_written", {{"vm", job.vm}, {"error", recorded.error().what}});
@@ -23,6 +29,15 @@ void Daemon::remember(const core::Vm& vm) {
   if (job.job.empty()) return;
   facts_->fetch(job);
   if (auto estimates = history_->estimates_of(job)) post(core::Learned{std::move(*estimates)});
+}
+
+void Daemon::shrink_history() {
+  constexpr Duration kEvery{3'600'000};
+  if (shrink_due_ > loop_->now()) return;
+  shrink_due_ = loop_->now() + kEvery;
+  const core::HistorySettings& keep = config_.history;
+  const auto done = history_->shrink(sys::wall_now() - keep.max_age, keep.max_size);
+  if (!done) log(Level::warn, "history_not_shrunk", {{"error", done.error().what}});
 }
 
 void Daemon::learn() {

@@ -83,7 +83,49 @@ void append_value(std::string& out, std::string_view raw) {
   out += '"';
 }
 
+struct Memory {
+  std::deque<LogLine> lines;
+  std::function<void(const LogLine&)> follower;
+};
+
+Memory& memory() {
+  static Memory instance;
+  return instance;
+}
+
+void remember(Level level, std::string_view event, const std::vector<Field>& fields) {
+  LogLine line{sys::wall_now(), level, std::string(event), {}};
+  line.fields.reserve(fields.size());
+  for (const auto& [key, value] : fields) {
+    line.fields.emplace_back(std::string(key), printable(value, kMaxValue));
+  }
+  Memory& kept = memory();
+  if (kept.follower) kept.follower(line);
+  kept.lines.push_back(std::move(line));
+  if (kept.lines.size() > kMostLines) kept.lines.pop_front();
+}
+
 }  // namespace
+
+const std::deque<LogLine>& latest_lines() { return memory().lines; }
+
+void follow_log(std::function<void(const LogLine&)> follower) {
+  memory().follower = std::move(follower);
+}
+
+std::string_view level_name(Level level) {
+  switch (level) {
+    case Level::debug:
+      return "debug";
+    case Level::info:
+      return "info";
+    case Level::warn:
+      return "warn";
+    case Level::error:
+      return "error";
+  }
+  return "info";
+}
 
 Result<void> set_log_level(std::string_view level) {
   static const std::map<std::string_view, Level> names = {{"debug", Level::debug},
@@ -122,6 +164,7 @@ void log(Level level, std::string_view event, const std::vector<Field>& fields) 
   const bool may_repeat = level == Level::warn || level == Level::error;
   if (may_repeat && !pass_repeat(line)) return;
   logger().log(to_spdlog(level), spdlog::string_view_t(line.data(), line.size()));
+  remember(level, event, fields);
 }
 
 void log(Level level, std::string_view event, std::initializer_list<Field> fields) {

@@ -2,6 +2,8 @@
 // The only file that includes spdlog is journal.cc.
 #pragma once
 
+#include <deque>
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/units.h"
 
 namespace mvr::daemon {
 
@@ -27,6 +30,20 @@ std::vector<Field> with_error(std::vector<Field> fields, const Error& error);
 // written with the next one. Secrets have no way in: Secret has no conversion to string.
 void log(Level level, std::string_view event, std::initializer_list<Field> fields = {});
 void log(Level level, std::string_view event, const std::vector<Field>& fields);
+
+// A line that was written.
+struct LogLine {
+  WallTime time{};
+  Level level = Level::info;
+  std::string event;
+  std::vector<std::pair<std::string, std::string>> fields;  // printable, bounded
+};
+std::string_view level_name(Level level);
+// The latest lines, at most kMostLines, the oldest first.
+inline constexpr std::size_t kMostLines = 200;
+const std::deque<LogLine>& latest_lines();
+// Called with every line from now on; null: nobody is any more. It must not log.
+void follow_log(std::function<void(const LogLine&)> follower);
 
 // The line without time and level (pure; for tests).
 std::string format_fields(std::string_view event, const std::vector<Field>& fields);

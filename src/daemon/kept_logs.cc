@@ -13,8 +13,6 @@
 namespace mvr::daemon {
 namespace {
 
-constexpr std::uint64_t kBudget = 64U << 20U;
-
 struct Kept {
   std::string path;
   std::uint64_t size = 0;
@@ -38,11 +36,11 @@ std::vector<Kept> newest_first(const std::string& directory) {
   return kept;
 }
 
-Result<void> make_room(const std::string& directory) {
+Result<void> make_room(const std::string& directory, Bytes most) {
   std::uint64_t total = 0;
   for (const auto& log : newest_first(directory)) {
     total += log.size;
-    if (total > kBudget) TRY(sys::remove_file(log.path));
+    if (total > most.value) TRY(sys::remove_file(log.path));
   }
   return {};
 }
@@ -58,14 +56,14 @@ Result<void> keep_logs(const core::Config& config, const core::SlotNames& names,
                        const std::string& vm) {
   const std::string directory = config.state_dir + "/logs";
   TRY(sys::make_directories(directory, 0700));
-  for (const std::string which : {"console", "agent"}) {
+  for (const std::string which : {"console", "agent", "runner"}) {
     const std::string from = names.directory + "/" + which + ".log";
     const std::string to = kept_log_path(config, vm, which);
     if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)
       return fail_errno(errno, "keep " + from);
     fail_point("log kept", which);
   }
-  return make_room(directory);
+  return make_room(directory, config.history.logs_max_size);
 }
 
 }  // namespace mvr::daemon

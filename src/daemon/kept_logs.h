@@ -1,4 +1,5 @@
-// Console and runner logs of VMs that have ended, in <state>/logs, within a byte budget.
+// Console, output and own log of the runner of VMs that have ended, in <state>/logs, within a byte
+// budget (history.logs_max_size).
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,8 @@ namespace mvr::daemon {
 
 inline constexpr std::size_t kMaxVmName = 63;
 
-// "<state>/logs/<vm>.console.log" or ".agent.log"; `vm` must be a plain name, see kMaxVmName.
+// "<state>/logs/<vm>.console.log", ".agent.log" or ".runner.log"; `vm` must be a plain name, see
+// kMaxVmName.
 std::string kept_log_path(const core::Config& config, const std::string& vm,
                           const std::string& which);
 

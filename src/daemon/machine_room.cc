@@ -134,6 +134,9 @@ Result<BootParts> MachineRoom::parts(const core::Profile& profile) {
     TRY_ASSIGN(parts.tools_pin, runners_.pin(config_.runner));
   }
   TRY_ASSIGN(parts.kernel, kernel(profile.kernel));
+  parts.about = "Image: " + profile.image + " (" + manifest.digest +
+                ")\nKernel: " + parts.kernel.name +
+                "\nRunner: " + (config_.runner.empty() ? "of the image" : config_.runner) + "\n";
   return parts;
 }
 

@@ -33,6 +33,7 @@ struct BootParts {
   std::vector<std::string> image_env;
   std::string image_user;
   std::string image_workdir;
+  std::string about;  // lines for people: image, kernel, runner
   Fd image_pin;
   Fd tools_pin;
 };

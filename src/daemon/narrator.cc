@@ -95,6 +95,8 @@ void Narrator::note_times(const core::Vm& after, Instant now) {
     times.listening = wall - (now - after.since);
   if (after.phase == core::Phase::running && !times.started)
     times.started = wall - (now - after.since);
+  const bool has_ended = after.phase >= core::Phase::ending;
+  if (has_ended && !times.ended) times.ended = wall - (now - after.since);
 }
 
 void Narrator::after(const core::Event& event, const core::Vm& before, const core::Vm& after,
@@ -167,12 +169,13 @@ history::FinishedJob Narrator::finished(const core::Vm& vm) const {
   job.exit_code = vm.exit_code;
   job.host = config_.host.id;
   job.size = vm.size;
-  job.ended = sys::wall_now();
+  job.ended = sys::wall_now();  // of a leftover that is found at start
   if (vm.runner) job.runner = vm.runner->name;
   if (const auto it = times_.find(vm.name); it != times_.end()) {
     job.created = it->second.created;
     job.listening = it->second.listening;
     job.started = it->second.started;
+    if (it->second.ended) job.ended = it->second.ended;
     if (job.runner.empty()) job.runner = it->second.runner;
   }
   return job;

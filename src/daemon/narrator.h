@@ -28,7 +28,8 @@ class Narrator {
     WallTime created{};
     std::optional<WallTime> listening;
     std::optional<WallTime> started;
-    std::string runner;  // the record forgets it once GitHub has
+    std::optional<WallTime> ended;  // its work; a VM may be held after it
+    std::string runner;             // the record forgets it once GitHub has
   };
   void phase_changed(const core::Vm& before, const core::Vm& after, Instant now);
   void note_times(const core::Vm& after, Instant now);

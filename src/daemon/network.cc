@@ -171,10 +171,6 @@ Result<void> Network::detach(const core::SlotNames& names) {
   return {};
 }
 
-Result<Fd> Network::connect(const core::SlotNames& names, unsigned port) const {
-  return sys::begin_connect_tcp(netns_, names.guest.to_text(), port);
-}
-
 Result<void> Network::down(const core::Config& config) {
   const core::HostNames names = core::host_names(config);
   if (sys::interface_exists(names.veth_host)) {

@@ -37,8 +37,6 @@ class Network {
   Result<Fd> attach(const core::SlotNames& names);
   // Removes the set element; absent is ok.
   Result<void> detach(const core::SlotNames& names);
-  // A TCP connection to a guest, begun inside the namespace; see sys::finish_connect().
-  [[nodiscard]] Result<Fd> connect(const core::SlotNames& names, unsigned port) const;
   // Removes namespace, veth pair and tables; what is absent is ok.
   static Result<void> down(const core::Config& config);
 

@@ -78,6 +78,7 @@ void Performer::perform(const core::Action& action, const core::World& world) {
                  [this](const core::Kill& a) { kill(a); },
                  [&](const core::Remove& a) { remove(a, world.vms.at(a.slot).name); },
                  [this](const core::Deregister& a) { deregister(a); },
+                 [this](const core::Hold& a) { hold(a); },
              },
              action);
   fail_point("after", core::action_name(action));
@@ -160,6 +161,15 @@ void Performer::warn(const core::Warn& action) {
   (void)vm->send(channel::Notice{"this job is ended in " + left + ": it is near its time limit"});
 }
 
+// A guest that is not told ends by itself soon; so be it.
+void Performer::hold(const core::Hold& action) {
+  LiveVm* vm = find(action.slot);
+  if (vm == nullptr) return;
+  log(Level::info, "vm_held", {{"vm", vm->name()}, {"for", format_duration(action.time)}});
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(action.time).count();
+  (void)vm->send(channel::Hold{static_cast<std::uint32_t>(seconds)});
+}
+
 void Performer::stop(const core::Stop& action) {
   LiveVm* vm = find(action.slot);
   if (vm == nullptr || !vm->stop(action.grace)) report(core::StopFailed{action.slot});
@@ -223,6 +233,10 @@ void Performer::save(const core::World& world) {
     }
     saved_[slot] = wanted;
   }
+}
+
+void Performer::measure(Instant now) {
+  for (auto& [slot, vm] : vms_) vm->measure(now);
 }
 
 void Performer::bound_logs() const {

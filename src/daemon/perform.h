@@ -45,6 +45,8 @@ class Performer {
   void set_github(github::Client* client) { parts_.github = client; }
 
   [[nodiscard]] LiveVm* find(core::Slot slot);
+  // What each VMM uses, see LiveVm::measure().
+  void measure(Instant now);
   void bound_logs() const;
 
  private:
@@ -52,6 +54,7 @@ class Performer {
   void request_jit(const core::RequestJit& action);
   void claim(const core::Claim& action);
   void warn(const core::Warn& action);
+  void hold(const core::Hold& action);
   void stop(const core::Stop& action);
   void kill(const core::Kill& action);
   void remove(const core::Remove& action, const std::string& vm);

@@ -22,11 +22,22 @@ std::string rest_of_line(std::string_view console, std::string_view marker) {
 
 }  // namespace
 
-Death post_mortem(std::string_view reason, std::string_view exit, std::string_view console) {
-  const std::string panic = rest_of_line(console, "Kernel panic - not syncing");
-  if (!panic.empty()) return Death{core::EndCause::panicked, panic};
-  if (reason == "guest-panic") return Death{core::EndCause::panicked, std::string(reason)};
-  return Death{core::EndCause::vm_died, std::string(reason.empty() ? exit : reason)};
+Death post_mortem(const EndFacts& facts) {
+  using core::EndCause;
+  if (facts.oom_killed) {
+    return {EndCause::host_oom, "the host's kernel killed the VMM for lack of memory"};
+  }
+  const std::string panic = rest_of_line(facts.console, "Kernel panic - not syncing");
+  // "Out of memory: compulsory panic_on_oom ...", "System is deadlocked on memory".
+  const bool lacks_memory = panic.find("ut of memory") != std::string::npos ||
+                            panic.find("deadlocked on memory") != std::string::npos;
+  if (lacks_memory) return {EndCause::guest_oom, panic};
+  if (!panic.empty()) return {EndCause::panicked, panic};
+  if (facts.reason == "guest-panic") return {EndCause::panicked, std::string(facts.reason)};
+  const std::string exit = facts.exit ? facts.exit->to_text() : "";
+  const bool has_crashed = facts.reason.empty() && facts.exit && !facts.exit->ok();
+  if (has_crashed) return {EndCause::vmm_crashed, "the VMM ended by itself: " + exit};
+  return {EndCause::vm_died, facts.reason.empty() ? exit : std::string(facts.reason)};
 }
 
 core::EndCause cause_of_failure(std::string_view what) {

@@ -1,10 +1,12 @@
 // Why a VM ended, from what it left behind: for people, and for the circuit breaker of its profile.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/records.h"
+#include "sys/process.h"
 
 namespace mvr::daemon {
 
@@ -13,9 +15,14 @@ struct Death {
   std::string text;
 };
 
-// `reason`: of the VMM's monitor; `exit`: of its process; `console`: the end of the guest's. The
-// guest writes its console, so this explains and decides nothing that matters to others.
-Death post_mortem(std::string_view reason, std::string_view exit, std::string_view console);
+// The guest writes its console, so this explains and decides nothing that matters to others.
+struct EndFacts {
+  std::string_view reason;        // of the VMM's monitor; empty: it said none
+  std::optional<sys::Exit> exit;  // of its process, where that is our child
+  std::string_view console;       // the end of the guest's
+  bool oom_killed = false;        // by the host's kernel
+};
+Death post_mortem(const EndFacts& facts);
 
 // What an agent's `failed` means.
 core::EndCause cause_of_failure(std::string_view what);

@@ -91,6 +91,8 @@ constexpr std::array kKeys = {
     in<&Config::vmm, &VmmSettings::uid_base>("vmm.uid_base", kRestart),
     in<&Config::web, &WebSettings::listen>("web.listen", kLive),
     top<&Config::scheduling>("scheduling", kLive),
+    top<&Config::history>("history", kLive),
+    top<&Config::report>("report", kLive),
     top<&Config::profiles>("profiles", kLive),
 };
 

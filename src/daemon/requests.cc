@@ -22,8 +22,6 @@ using nlohmann::json;
 constexpr std::size_t kMaxArguments = 1024;
 constexpr std::uint64_t kDefaultKeyLifetime = 60;
 constexpr std::uint64_t kMaxKeyLifetime = 24 * 3600;
-constexpr std::uint64_t kSshPort = 22;
-constexpr std::uint64_t kMaxPort = 65535;
 constexpr std::uint64_t kNoDeadline = 0;
 constexpr std::uint64_t kMaxDeadline = 30ULL * 24 * 3600 * 1000;
 constexpr std::size_t kMaxFinished = 200;
@@ -61,9 +59,14 @@ Result<const core::Vm*> find_vm(const Daemon& daemon, const json& request) {
 
 void do_ps(Daemon& daemon, Control&, Session& session, const json& request) {
   const Instant now = daemon.loop().now();
+  daemon.performer().measure(now);
   json answer =
       status_json(daemon.config(), daemon.world(), daemon.last_plan(), now, sys::wall_now());
   answer["ok"] = true;
+  for (auto& row : answer["vms"]) {
+    const LiveVm* live = daemon.performer().find(row["slot"].get<core::Slot>());
+    if (live != nullptr) row.update(use_json(*live));
+  }
   if (const std::string wanted = text_field(request, "about"); !wanted.empty()) {
     answer["about"] = about_json(daemon.config(), daemon.world(), wanted, sys::wall_now());
   }
@@ -113,8 +116,32 @@ void do_reload(Daemon& daemon, Control&, Session& session, const json&) {
 void do_kill(Daemon& daemon, Control&, Session& session, const json& request) {
   auto vm = find_vm(daemon, request);
   if (!vm) return session.send_error(vm.error());
-  daemon.post(core::KillRequested{(*vm)->slot, "mvrunner kill"});
+  daemon.post(core::KillRequested{(*vm)->slot, session.who + " (mvrunner kill)"});
   session.send({{"ok", true}, {"vm", (*vm)->name}});
+  session.end();
+}
+
+void do_hold(Daemon& daemon, Control&, Session& session, const json& request) {
+  constexpr std::uint64_t kMost = 24ULL * 3600 * 1000;
+  auto vm = find_vm(daemon, request);
+  if (!vm) return session.send_error(vm.error());
+  const auto it = request.find("for_ms");
+  const bool is_valid = it != request.end() && it->is_number_unsigned() && *it <= kMost;
+  if (!is_valid) return session.send_error(Error{Errc::invalid, "hold: for_ms is at most a day"});
+  const core::Vm& record = **vm;
+  const bool has_runner =
+      record.phase >= core::Phase::claiming && record.phase <= core::Phase::running;
+  if (!has_runner && record.phase != core::Phase::held) {
+    return session.send_error(
+        Error{Errc::unavailable,
+              "VM " + record.name + " is " + std::string(core::phase_name(record.phase)) +
+                  ": one is held when its runner has exited, so hold it while its job runs"});
+  }
+  const Duration time{it->get<std::int64_t>()};
+  log(Level::info, "hold_requested",
+      {{"vm", record.name}, {"for", format_duration(time)}, {"by", session.who}});
+  daemon.post(core::HoldRequested{record.slot, time});
+  session.send({{"ok", true}, {"vm", record.name}, {"phase", core::phase_name(record.phase)}});
   session.end();
 }
 
@@ -135,61 +162,99 @@ void do_authorize(Daemon& daemon, Control&, Session& session, const json& reques
   auto sent =
       live->send(channel::AuthorizeKey{live->user(), key, static_cast<std::uint32_t>(*lifetime)});
   if (!sent) return session.send_error(sent.error());
-  log(Level::info, "ssh_key_authorized", {{"vm", (*vm)->name}, {"user", live->user()}});
+  log(Level::info, "ssh_key_authorized",
+      {{"vm", (*vm)->name}, {"user", live->user()}, {"by", session.who}});
   session.key_slot = (*vm)->slot;
 }
 
-void do_connect(Daemon& daemon, Control&, Session& session, const json& request) {
+// Nothing when there is no such field.
+Result<std::vector<std::string>> strings_of(const json& request, const char* name) {
+  std::vector<std::string> strings;
+  const auto it = request.find(name);
+  if (it == request.end()) return strings;
+  if (!it->is_array() || it->size() > kMaxArguments) {
+    return fail(Errc::invalid, std::string(name) + " must be a list of at most " +
+                                   std::to_string(kMaxArguments) + " strings");
+  }
+  for (const auto& item : *it) {
+    if (!item.is_string()) return fail(Errc::invalid, std::string(name) + " must be strings");
+    strings.push_back(item.get<std::string>());
+  }
+  return strings;
+}
+
+void do_open(Daemon& daemon, Control& control, Session& session, const json& request) {
   auto vm = find_vm(daemon, request);
   if (!vm) return session.send_error(vm.error());
-  const auto port = number_field(request, "port", kSshPort, kMaxPort);
-  if (!port) {
-    return session.send_error(Error{Errc::invalid, "connect: port must be 1 to 65535"});
-  }
-  auto socket = daemon.network().connect(core::slot_names(daemon.config(), (*vm)->slot),
-                                         static_cast<unsigned>(*port));
+  LiveVm* live = daemon.performer().find((*vm)->slot);
+  const bool is_up = live != nullptr && (*vm)->phase > core::Phase::booting;
+  if (!is_up) return session.send_error(Error{Errc::busy, "the VM is not up yet"});
+  auto argv = strings_of(request, "argv");
+  if (!argv) return session.send_error(argv.error());
+  std::string user = text_field(request, "user");
+  if (user.empty()) user = live->user();
+  auto socket = control.streams().open((*vm)->slot, user, *argv, session.id());
   if (!socket) return session.send_error(socket.error());
-  session.send_with_fd({{"ok", true}}, *socket);
+  log(Level::info, argv->empty() ? "ssh_connected" : "command_started",
+      {{"vm", (*vm)->name}, {"user", user}, {"by", session.who}});
+  session.send_with_fd({{"ok", true}, {"vm", (*vm)->name}}, *socket, false);
+}
+
+void do_events(Daemon&, Control&, Session& session, const json& request) {
+  for (const LogLine& line : latest_lines()) session.send(log_line_json(line));
+  session.follows_events = flag_field(request, "follow");
+  if (!session.follows_events) session.end();
+}
+
+// The VM that a job by this id or name runs or last ran in; empty: none is known.
+std::string vm_of_job(Daemon& daemon, const std::string& wanted) {
+  constexpr std::size_t kMostLooked = 10'000;
+  for (const auto& [slot, vm] : daemon.world().vms) {
+    if (!wanted.empty() && vm.job == wanted) return vm.name;
+  }
+  const auto id = parse_u64(wanted);
+  const auto finished = daemon.history().recent(kMostLooked);
+  if (!finished || wanted.empty()) return {};
+  for (const auto& job : *finished) {
+    const bool has_id = id && job.facts.job > 0 && static_cast<std::uint64_t>(job.facts.job) == *id;
+    if (job.job == wanted || has_id) return job.vm;
+  }
+  return {};
 }
 
 // A live VM's log, or what is kept of one that has ended.
-Result<std::pair<std::string, std::string>> find_log(const Daemon& daemon, const json& request,
+Result<std::pair<std::string, std::string>> find_log(Daemon& daemon, const json& request,
                                                      const std::string& which) {
+  std::string name = text_field(request, "vm");
   auto vm = find_vm(daemon, request);
-  if (vm) {
-    const core::SlotNames names = core::slot_names(daemon.config(), (*vm)->slot);
-    return std::pair((*vm)->name,
-                     which == "console" ? names.console : names.directory + "/agent.log");
+  for (const bool is_job : {false, true}) {
+    if (is_job) {
+      const std::string other = vm_of_job(daemon, name);
+      if (other.empty()) break;
+      name = other;
+      vm = find_vm(daemon, {{"vm", name}});
+    }
+    if (vm) {
+      const core::SlotNames names = core::slot_names(daemon.config(), (*vm)->slot);
+      return std::pair((*vm)->name, names.directory + "/" + which + ".log");
+    }
+    const std::string kept = kept_log_path(daemon.config(), name, which);
+    if (is_plain_name(name, kMaxVmName) && sys::exists(kept)) return std::pair(name, kept);
   }
-  const std::string name = text_field(request, "vm");
-  const std::string kept = kept_log_path(daemon.config(), name, which);
-  if (is_plain_name(name, kMaxVmName) && sys::exists(kept)) return std::pair(name, kept);
-  return fail(vm.error());
+  return fail(Errc::not_found, "no VM and no job '" + printable(name, 64) +
+                                   "' with a log: `mvrunner ps -a` lists them");
 }
 
 void do_log(Daemon& daemon, Control&, Session& session, const json& request) {
   const std::string which = text_field(request, "which");
-  if (which != "console" && which != "agent") {
-    return session.send_error(Error{Errc::invalid, "log: which must be console or agent"});
+  if (which != "console" && which != "agent" && which != "runner") {
+    return session.send_error(Error{Errc::invalid, "log: which must be console, agent or runner"});
   }
   const auto found = find_log(daemon, request, which);
   if (!found) return session.send_error(found.error());
   auto file = sys::open_read(found->second);
   if (!file) return session.send_error(file.error());
   session.send_with_fd({{"ok", true}, {"vm", found->first}}, *file);
-}
-
-Result<std::vector<std::string>> argv_of(const json& request) {
-  const auto it = request.find("argv");
-  std::vector<std::string> argv;
-  if (it == request.end() || !it->is_array() || it->empty() || it->size() > kMaxArguments) {
-    return fail(Errc::invalid, "run needs a command: mvrunner run --profile P -- CMD [ARG...]");
-  }
-  for (const auto& argument : *it) {
-    if (!argument.is_string()) return fail(Errc::invalid, "run: argv must be strings");
-    argv.push_back(argument.get<std::string>());
-  }
-  return argv;
 }
 
 void do_run(Daemon& daemon, Control& control, Session& session, const json& request) {
@@ -203,7 +268,10 @@ void do_run(Daemon& daemon, Control& control, Session& session, const json& requ
         Error{Errc::not_found, "no profile '" + printable(command.profile, 64) +
                                    "': name one of the configuration with --profile"});
   }
-  auto argv = argv_of(request);
+  auto argv = strings_of(request, "argv");
+  if (argv && argv->empty()) {
+    argv = fail(Errc::invalid, "run needs a command: mvrunner run --profile P -- CMD [ARG...]");
+  }
   if (!argv) return session.send_error(argv.error());
   command.argv = std::move(*argv);
   const auto send = [&control, id = session.id()](const json& line, bool last) {
@@ -235,10 +303,11 @@ struct Operation {
   Handler handler;
 };
 constexpr std::array kOperations = {
-    Operation{"ps", do_ps},           Operation{"drain", do_drain},
-    Operation{"kill", do_kill},       Operation{"authorize", do_authorize},
-    Operation{"connect", do_connect}, Operation{"log", do_log},
-    Operation{"run", do_run},         Operation{"reload", do_reload},
+    Operation{"ps", do_ps},     Operation{"drain", do_drain},
+    Operation{"kill", do_kill}, Operation{"authorize", do_authorize},
+    Operation{"open", do_open}, Operation{"log", do_log},
+    Operation{"run", do_run},   Operation{"reload", do_reload},
+    Operation{"hold", do_hold}, Operation{"events", do_events},
 };
 
 }  // namespace

@@ -74,6 +74,12 @@ std::string encode_spec(const core::SavedVm& saved) {
   };
   if (vm.exit_code) out["exit_code"] = *vm.exit_code;
   if (vm.run != 0) out["run"] = vm.run;
+  if (vm.trouble != core::EndCause::none) {
+    out["trouble"] = core::cause_name(vm.trouble);
+    out["trouble_text"] = vm.trouble_text;
+  }
+  if (vm.hold > Duration{0}) out["hold_ms"] = vm.hold.count();
+  if (vm.held_until) out["held_until_ms"] = to_ms(*vm.held_until);
   if (vm.queued) out["queued_ms"] = vm.queued->time_since_epoch().count();
   return out.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
 }
@@ -119,6 +125,16 @@ Result<core::SavedVm> decode_spec(std::string_view text) {
   if (object.contains("run")) vm.run = read.get<std::int64_t>("run");
   if (object.contains("queued_ms")) {
     vm.queued = WallTime{Duration{read.get<std::int64_t>("queued_ms")}};
+  }
+  if (object.contains("trouble")) {
+    const auto trouble = core::parse_cause(read.get<std::string>("trouble"));
+    if (!trouble) return fail(Errc::protocol, "spec.json: unknown trouble");
+    vm.trouble = *trouble;
+    vm.trouble_text = read.get<std::string>("trouble_text");
+  }
+  if (object.contains("hold_ms")) vm.hold = Duration{read.get<std::int64_t>("hold_ms")};
+  if (object.contains("held_until_ms")) {
+    vm.held_until = from_ms(read.get<std::int64_t>("held_until_ms"));
   }
   core::Runner runner{read.get<std::int64_t>("runner_id"), read.get<std::string>("runner_name")};
   if (!runner.name.empty()) vm.runner = std::move(runner);

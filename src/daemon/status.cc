@@ -1,5 +1,7 @@
 #include "daemon/status.h"
 
+#include <cmath>
+
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
@@ -108,6 +110,28 @@ json vm_json(const core::Config& config, const core::Vm& vm, Instant now, WallTi
     out["cause_text"] = vm.cause_text;
   }
   if (vm.exit_code) out["exit_code"] = *vm.exit_code;
+  if (vm.phase == core::Phase::held && vm.held_until) {
+    out["held_until"] = wall_text(*vm.held_until, now, wall);
+  }
+  if (vm.hold > Duration{0}) out["hold_ms"] = vm.hold.count();
+  if (vm.trouble != core::EndCause::none) {
+    out["trouble"] = core::cause_name(vm.trouble);
+    out["trouble_text"] = vm.trouble_text;
+  }
+  return out;
+}
+
+json use_json(const LiveVm& vm) {
+  json out = {{"busy_cpus", std::round(vm.busy_cpus() * 100) / 100},
+              {"cpu_ms", vm.cpu_time().count()},
+              {"accel", vm.accelerated() ? "kvm" : "tcg"},
+              {"user", vm.user()}};
+  if (!vm.usage()) return out;
+  const channel::Usage& usage = *vm.usage();
+  out["memory_used"] = usage.memory;
+  out["memory_peak"] = usage.memory_peak;
+  out["disk_used"] = usage.disk;
+  out["disk_peak"] = usage.disk_peak;
   return out;
 }
 
@@ -152,6 +176,11 @@ json finished_json(const history::FinishedJob& job) {
               {"started", time(job.started)},
               {"ended", time(job.ended)}};
   if (job.exit_code) out["exit_code"] = *job.exit_code;
+  if (job.used) {
+    out["memory_peak"] = job.used->memory.value;
+    out["disk_peak"] = job.used->disk.value;
+    out["cpu_ms"] = job.used->cpu.count();
+  }
   if (job.facts.job == 0) return out;
   const core::JobFacts& facts = job.facts;
   out["facts"] = {{"job_id", facts.job},

@@ -8,6 +8,7 @@
 #include "core/config.h"
 #include "core/plan.h"
 #include "core/world.h"
+#include "daemon/vm.h"
 #include "history/history.h"
 
 namespace mvr::daemon {
@@ -22,6 +23,8 @@ nlohmann::json status_json(const core::Config& config, const core::World& world,
 nlohmann::json about_json(const core::Config& config, const core::World& world,
                           const std::string& wanted, WallTime wall);
 nlohmann::json vm_json(const core::Config& config, const core::Vm& vm, Instant now, WallTime wall);
+// What a live VM uses now, to be added to its row.
+nlohmann::json use_json(const LiveVm& vm);
 nlohmann::json finished_json(const history::FinishedJob& job);
 
 }  // namespace mvr::daemon

@@ -16,6 +16,7 @@
 #include "daemon/spec_file.h"
 #include "daemon/stray_vmm.h"
 #include "sys/files.h"
+#include "sys/kernel_log.h"
 
 namespace mvr::daemon {
 namespace {
@@ -24,7 +25,22 @@ constexpr Duration kMonitorRetry{50};
 constexpr Bytes kLogLimit{8U << 20U};
 constexpr std::uint32_t kPidLimit = 256;
 
-std::string agent_log_path(const core::SlotNames& names) { return names.directory + "/agent.log"; }
+constexpr Duration kLeastMeasure{1'000};
+
+Result<Fd> open_log(const core::SlotNames& names, const char* name) {
+  const std::string path = names.directory + "/" + name + ".log";
+  Fd log(::open(path.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+  if (!log) return fail_errno(errno, "create " + path);
+  return log;
+}
+
+// A log is a convenience: a full disk must not end the job.
+void append_to(const Fd& log, const std::string& data) {
+  struct stat info {};
+  const bool has_room = log && ::fstat(log.get(), &info) == 0 &&
+                        static_cast<std::uint64_t>(info.st_size) < kLogLimit.value;
+  if (has_room) (void)!::write(log.get(), data.data(), data.size());
+}
 
 std::string command_line(const core::Profile& profile, const std::string& vm,
                          const core::SlotNames& names) {
@@ -62,9 +78,8 @@ Result<void> LiveVm::prepare_files(const core::Launch& launch) {
   fail_point("scratch copied");
   TRY(sys::change_owner(names_.scratch, names_.uid, names_.uid));
   fail_point("scratch given to the VM");
-  agent_log_ =
-      Fd(::open(agent_log_path(names_).c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
-  if (!agent_log_) return fail_errno(errno, "create " + agent_log_path(names_));
+  TRY_ASSIGN(agent_log_, open_log(names_, "agent"));
+  TRY_ASSIGN(diagnostics_log_, open_log(names_, "runner"));
   return {};
 }
 
@@ -85,10 +100,7 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   TRY_ASSIGN(BootParts parts, context_.room.parts(profile));
   image_pin_ = std::move(parts.image_pin);
   tools_pin_ = std::move(parts.tools_pin);
-  user_ = user_of(parts.image_user);
-  image_env_ = std::move(parts.image_env);
-  workdir_ = parts.image_workdir;
-  accelerated_ = parts.kernel.accel == vmm::Accel::kvm;
+  note(parts);
   if (cgroup_) {
     sys::CgroupLimits limits{
         launch.size.memory + context_.room.backend().overhead(parts.kernel.accel),
@@ -126,20 +138,26 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   return watch_process();
 }
 
+void LiveVm::note(const BootParts& parts) {
+  user_ = user_of(parts.image_user);
+  image_env_ = parts.image_env;
+  workdir_ = parts.image_workdir;
+  origin_ = parts.about;
+  accelerated_ = parts.kernel.accel == vmm::Accel::kvm;
+}
+
 Result<void> LiveVm::adopt(const core::SavedVm& saved) {
   TRY_ASSIGN(process_, sys::Process::adopt(saved.pid, saved.start_time));
   is_adopted_ = true;
+  is_adopted_process_ = true;
   if (const core::Profile* profile = context_.config.profile(profile_); profile != nullptr) {
     // The files may be gone from the store; the VMM has them open, and the pins it inherited.
     if (auto parts = context_.room.parts(*profile)) {
-      user_ = user_of(parts->image_user);
-      image_env_ = parts->image_env;
-      workdir_ = parts->image_workdir;
-      accelerated_ = parts->kernel.accel == vmm::Accel::kvm;
+      note(*parts);
     }
   }
-  agent_log_ =
-      Fd(::open(agent_log_path(names_).c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
+  if (auto opened = open_log(names_, "agent")) agent_log_ = std::move(*opened);
+  if (auto opened = open_log(names_, "runner")) diagnostics_log_ = std::move(*opened);
   if (context_.room.cgroups()) {
     TRY_ASSIGN(cgroup_, context_.room.cgroups()->create(names_.cgroup));
   }
@@ -193,6 +211,7 @@ Result<void> LiveVm::claim(const std::vector<std::string>& command) {
   configure.user = user_;
   configure.workdir = command.empty() ? "" : workdir_;
   configure.profile = profile_;
+  configure.about = about();
   // A profile that is gone from the configuration serves neither.
   if (const core::Profile* profile = context_.config.profile(profile_); profile != nullptr) {
     configure.serves_public = profile->public_repositories;
@@ -229,12 +248,26 @@ Result<void> LiveVm::kill() {
   return {};
 }
 
+// Read by whoever wonders where a job ran, in its step "Set up job" at GitHub.
+std::string LiveVm::about() const {
+  return "Host: " + context_.config.host.id + "\nVM: " + name_ + "\nProfile: " + profile_ + "\n" +
+         origin_ + "mvrunner: " MVR_VERSION;
+}
+
 void LiveVm::on_exit() {
   process_watch_ = {};
   auto exit = process_.reap();
   const std::string reason = monitor_ ? monitor_->end_reason() : "";
-  const std::string how = exit && *exit ? (*exit)->to_text() : "";
-  Death death = post_mortem(reason, how, console_tail(names_.console));
+  const std::string console = console_tail(names_.console);
+  EndFacts facts;
+  facts.reason = reason;
+  facts.console = console;
+  const bool is_child = exit && *exit && !is_adopted_process_;
+  if (is_child) facts.exit = **exit;
+  const bool may_be_killed = !is_child || (*exit)->signal == SIGKILL;
+  facts.oom_killed =
+      may_be_killed && (cgroup_.oom_kills() > 0 || sys::was_oom_killed(process_.pid()));
+  Death death = post_mortem(facts);
   context_.hooks.report(core::VmExited{slot_, std::move(death.text), death.cause});
 }
 
@@ -252,6 +285,8 @@ void LiveVm::on_message(const channel::FromAgent& message) {
           [this](const channel::Failed& failed) {
             context_.hooks.refused(slot_, printable(failed.what, 256));
           },
+          [this](const channel::Usage& usage) { on_usage(usage); },
+          [&](const auto&) { context_.hooks.stream(slot_, message); },
       },
       message);
 }
@@ -280,14 +315,46 @@ void LiveVm::on_state(const channel::State& state) {
 }
 
 void LiveVm::on_output(const channel::Output& output) {
-  if (agent_log_) {
-    struct stat info {};
-    const bool has_room = ::fstat(agent_log_.get(), &info) == 0 &&
-                          static_cast<std::uint64_t>(info.st_size) < kLogLimit.value;
-    // The log is a convenience: a full disk must not end the job.
-    if (has_room) (void)!::write(agent_log_.get(), output.data.data(), output.data.size());
-  }
+  if (output.stream == 3) return append_to(diagnostics_log_, output.data);
+  append_to(agent_log_, output.data);
   context_.hooks.output(slot_, output);
+}
+
+// What would explain a bad end is told once, and what the runner says of its connection at each
+// change.
+void LiveVm::on_usage(const channel::Usage& usage) {
+  const auto report = [this](core::EndCause cause, std::string text) {
+    context_.hooks.report(core::VmTroubled{slot_, cause, std::move(text)});
+  };
+  const channel::Usage before = usage_.value_or(channel::Usage{});
+  usage_ = usage;
+  if (usage.oom_kills > 0 && before.oom_kills == 0) {
+    report(core::EndCause::guest_oom,
+           "the guest's kernel killed " + usage.oom_victim +
+               " for lack of memory: " + format_bytes(Bytes{usage.memory_peak}) + " of " +
+               format_bytes(Bytes{usage.memory_total}) + " were seen in use");
+  }
+  if (usage.disk_full && !before.disk_full) {
+    report(core::EndCause::disk_full,
+           "the guest's disk was full: " + format_bytes(Bytes{usage.disk_peak}) + " of " +
+               format_bytes(Bytes{usage.disk_total}) + " in use");
+  }
+  if (usage.network_trouble == before.network_trouble) return;
+  const bool is_over = usage.network_trouble.empty();
+  report(is_over ? core::EndCause::none : core::EndCause::network,
+         is_over ? "" : "the runner could not reach GitHub: " + usage.network_trouble);
+}
+
+void LiveVm::measure(Instant now) {
+  if (!process_ || now - measured_ < kLeastMeasure) return;
+  const auto time = sys::process_cpu_time(process_.pid());
+  if (!time) return;
+  const auto passed = static_cast<double>((now - measured_).count());
+  if (measured_ != Instant{}) {
+    busy_cpus_ = static_cast<double>((*time - cpu_time_).count()) / passed;
+  }
+  cpu_time_ = *time;
+  measured_ = now;
 }
 
 void LiveVm::bound_logs() const {

@@ -33,6 +33,7 @@ struct VmHooks {
   std::function<void(core::Slot, const channel::KeyAuthorized&)> key_authorized;
   std::function<void(core::Slot, const std::string& what)> refused;  // agent's `failed` after hello
   std::function<void(Duration host_side)> launched;
+  std::function<void(core::Slot, const channel::FromAgent&)> stream;  // what is of a stream
 };
 
 // The daemon's parts a VM is made with.
@@ -72,18 +73,27 @@ class LiveVm {
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] int pid() const { return process_.pid(); }
   [[nodiscard]] bool accelerated() const { return accelerated_; }
+  // What the guest last said it uses; nothing before it has.
+  [[nodiscard]] const std::optional<channel::Usage>& usage() const { return usage_; }
+  // CPUs the VMM kept busy between the latest two measures, of which one a second has an effect.
+  void measure(Instant now);
+  [[nodiscard]] double busy_cpus() const { return busy_cpus_; }
+  [[nodiscard]] Duration cpu_time() const { return cpu_time_; }
   // Keeps console and agent log within their bounds; called now and then.
   void bound_logs() const;
 
  private:
   Result<void> prepare_files(const core::Launch& launch);
   Result<void> start_machine(const core::Launch& launch, const core::Profile& profile);
+  void note(const BootParts& parts);
   Result<void> watch_process();
   void attach_monitor();
   void on_exit();
   void on_message(const channel::FromAgent& message);
   void on_state(const channel::State& state);
   void on_output(const channel::Output& output);
+  void on_usage(const channel::Usage& usage);
+  [[nodiscard]] std::string about() const;
 
   VmContext context_;
   core::Slot slot_;
@@ -96,6 +106,7 @@ class LiveVm {
   Fd image_pin_;
   Fd tools_pin_;
   Fd agent_log_;
+  Fd diagnostics_log_;
   sys::Cgroup cgroup_;
   sys::Process process_;
   sys::Watch process_watch_;
@@ -104,9 +115,15 @@ class LiveVm {
   std::unique_ptr<AgentLink> link_;
   Secret jit_;
   bool greeted_ = false;
-  bool is_adopted_ = false;  // and what its agent is at is not known yet
+  bool is_adopted_ = false;          // and what its agent is at is not known yet
+  bool is_adopted_process_ = false;  // not our child: how it exits is not told
   bool accelerated_ = false;
   channel::State last_;
+  std::optional<channel::Usage> usage_;
+  std::string origin_;  // for people: image, kernel and runner it was booted from
+  Duration cpu_time_{};
+  Instant measured_{};
+  double busy_cpus_ = 0;
 };
 
 // Ends and erases whatever a slot has on this host. Every step is idempotent and tried even when

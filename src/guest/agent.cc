@@ -35,6 +35,9 @@ constexpr seconds kLastWords{5};         // for a failure to reach the host
 constexpr seconds kGoodbye{1};           // for the rest to reach the host
 constexpr milliseconds kHostReads{100};  // the VMM's turn between our write and the reset
 constexpr std::size_t kBackedUp = Outbox::kMaxBytes / 4;
+constexpr seconds kTick{1};          // between looks at what the work uses
+constexpr seconds kUsageReport{10};  // between reports of it, when nothing special is up
+constexpr std::size_t kDiagnosticsPerTick = 64 * 1024;
 
 Result<Fd> make_signals() {
   sigset_t set;
@@ -80,7 +83,10 @@ void run() {
   agent.serve();
 }
 
-Agent::Agent(Port port, Fd signals) : port_(std::move(port)), signals_(std::move(signals)) {}
+Agent::Agent(Port port, Fd signals)
+    : port_(std::move(port)),
+      signals_(std::move(signals)),
+      streams_([this](const channel::FromAgent& message) { send(message); }) {}
 
 void Agent::say_hello() {
   send(channel::Hello{MVR_VERSION, kernel_release(), boot_milliseconds()});
@@ -140,7 +146,8 @@ bool Agent::must_stay() const { return !shutting_down_ && ssh_.next_expiry().has
 
 int Agent::wait_milliseconds() const {
   std::optional<Clock::time_point> due = ssh_.next_expiry();
-  for (const auto& other : {kill_at_, finish_at_, must_stay() ? std::nullopt : leave_at_}) {
+  for (const auto& other : {kill_at_, finish_at_, tick_at_, streams_.next_due(),
+                            must_stay() ? std::nullopt : leave_at_}) {
     if (other && (!due || *other < *due)) due = other;
   }
   const auto limit = port_.is_connected() ? milliseconds::max() : milliseconds(kHostPoll);
@@ -154,14 +161,15 @@ int Agent::wait_milliseconds() const {
 void Agent::wait_and_handle() {
   const bool reads = job_ && !is_backed_up();
   const auto port_events = static_cast<short>(outbox_.empty() ? POLLIN : POLLIN | POLLOUT);
-  std::array<pollfd, 6> entries{{
+  std::vector<pollfd> entries{
       {signals_.get(), POLLIN, 0},
       {port_.is_connected() ? port_.descriptor() : -1, port_events, 0},
       {reads ? job_->output() : -1, POLLIN, 0},
       {reads ? job_->error() : -1, POLLIN, 0},
       {job_ ? job_->input() : -1, POLLOUT, 0},
-      {ssh_.listener(), POLLIN, 0},
-  }};
+      {meter_.kernel_log(), POLLIN, 0},
+  };
+  streams_.add_to(entries);
   const int ready = ::poll(entries.data(), entries.size(), wait_milliseconds());
   // What the host sent before it left can still be read.
   if (!port_.is_connected()) handle_port();
@@ -169,8 +177,9 @@ void Agent::wait_and_handle() {
   if (entries[2].revents != 0) forward(1, job_->read_output());
   if (entries[3].revents != 0) forward(2, job_->read_error());
   if (entries[4].revents != 0) job_->write_input();
+  streams_.serve(entries);
   if (entries[0].revents != 0) handle_signals();
-  if (entries[5].revents != 0) ssh_.accept();
+  if (entries[5].revents != 0 && meter_.read_kernel_log()) report_usage();
   if ((entries[1].revents & (POLLIN | POLLERR)) != 0) handle_port();
 }
 
@@ -182,6 +191,7 @@ void Agent::handle_signals() {
   int status = 0;
   for (pid_t pid = ::waitpid(-1, &status, WNOHANG); pid > 0;
        pid = ::waitpid(-1, &status, WNOHANG)) {
+    streams_.reaped(pid, status, Clock::now());
     if (!job_ || pid != job_->pid()) continue;
     job_->reaped(status);
     finish_at_ = Clock::now() + kLateOutput;
@@ -204,6 +214,8 @@ void Agent::handle_port() {
 void Agent::handle_due() {
   const auto now = Clock::now();
   ssh_.expire(now);
+  streams_.expire(now);
+  if (tick_at_ && *tick_at_ <= now) tick(now);
   const bool drained = job_ && job_->result() && !job_->has_open_output();
   if (finish_at_ && (drained || *finish_at_ <= now)) finish_job();
   if (kill_at_ && *kill_at_ <= now) {
@@ -218,8 +230,32 @@ void Agent::handle_due() {
 void Agent::forward(int stream, std::string bytes) {
   if (bytes.empty()) return;
   const bool changed = stream == 1 && !is_command_ && lines_.feed(bytes, state_);
+  if (!is_command_) connection_.feed(stream, bytes);
   send(channel::Output{stream, std::move(bytes)});
   if (changed) send(state_);
+  if (meter_.set_network_trouble(connection_.trouble())) report_usage();
+}
+
+void Agent::report_usage() {
+  if (!configured_) return;
+  usage_at_ = Clock::now() + kUsageReport;
+  send(meter_.usage());
+}
+
+void Agent::forward_diagnostics(std::size_t most) {
+  for (std::size_t sent = 0; sent < most && outbox_.size() < kBackedUp;) {
+    std::string text = diagnostics_.read_new(kDiagnosticsPerTick / 2);
+    if (text.empty()) return;
+    sent += text.size();
+    send(channel::Output{3, std::move(text)});
+  }
+}
+
+void Agent::tick(Clock::time_point now) {
+  tick_at_ = job_ ? std::optional(now + kTick) : std::nullopt;
+  const bool is_news = meter_.sample();
+  if (is_news || usage_at_ <= now) report_usage();
+  forward_diagnostics(kDiagnosticsPerTick);
 }
 
 void Agent::finish_job() {
@@ -227,6 +263,11 @@ void Agent::finish_job() {
   state_.runner = channel::RunnerState::exited;
   state_.exit_code = job_->result();
   job_.reset();
+  tick_at_.reset();
+  (void)meter_.sample();
+  if (meter_.kernel_log() >= 0) (void)meter_.read_kernel_log();
+  report_usage();  // before the exit: it explains it
+  forward_diagnostics(Diagnostics::kMaxBytes);
   send(state_);
   if (shutting_down_) leave(kGoodbye);
   leave_at_ = Clock::now() + kShutdownWait;
@@ -246,12 +287,16 @@ Result<void> Agent::start(channel::Configure& message) {
   TRY(set_hostname(message.hostname));
   TRY_ASSIGN(const User user, load_user(message.user));
   is_command_ = message.jit_config.empty();
+  env_ = message.env;
   SpawnSpec spec;
   if (is_command_) {
     spec = command_spec(message, user);
   } else {
     TRY_ASSIGN(spec, runner_spec(message, user, root_));
+    diagnostics_.follow(spec.directory + "/_diag");
   }
+  meter_.begin();
+  tick_at_ = Clock::now();
   auto job = Job::start(spec, is_command_);
   if (!job && is_command_) {
     forward(2, "mvrunner: " + job.error().what + "\n");
@@ -266,8 +311,11 @@ Result<void> Agent::start(channel::Configure& message) {
   return {};
 }
 
+// Whoever was at the other end of the streams has lost them.
 void Agent::handle(const channel::Sync& /*message*/) {
+  streams_.close_all();
   say_hello();
+  report_usage();
   send(state_);
 }
 
@@ -280,11 +328,34 @@ void Agent::handle(const channel::Shutdown& message) {
 }
 
 void Agent::handle(const channel::AuthorizeKey& message) {
-  const auto address =
-      words_.network ? std::optional<in_addr>(words_.network->address) : std::nullopt;
-  auto answer = ssh_.authorize(message, root_.mounted ? address : std::nullopt, Clock::now());
+  if (!root_.mounted) return refuse(Error{Errc::unsupported, "ssh: this VM has no base drive"});
+  auto answer = ssh_.authorize(message, Clock::now());
   if (!answer) return refuse(answer.error());
   send(*answer);
+}
+
+void Agent::handle(const channel::Open& message) {
+  const auto opened = open_stream(message);
+  if (opened) return;
+  send(channel::StreamData{message.stream, "mvrunner: " + opened.error().what + "\n", true});
+  send(channel::Close{message.stream, exit_code_of_failed_start(opened.error())});
+}
+
+Result<void> Agent::open_stream(const channel::Open& message) {
+  if (!root_.mounted) return fail(Errc::unsupported, "this VM has no base drive");
+  if (message.argv.empty()) {
+    TRY_ASSIGN(const SpawnSpec server, ssh_.server());
+    return streams_.open(message.stream, server, true);
+  }
+  TRY_ASSIGN(const User user, load_user(message.user));
+  channel::Configure command;
+  command.env = env_;
+  command.argv = message.argv;
+  return streams_.open(message.stream, command_spec(command, user), false);
+}
+
+void Agent::handle(const channel::Hold& message) {
+  leave_at_ = Clock::now() + seconds(message.time_s) + kShutdownWait;
 }
 
 void Agent::handle(const channel::Notice& message) {

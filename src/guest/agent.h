@@ -4,17 +4,21 @@
 #include <sys/signalfd.h>
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 
 #include "base/fd.h"
 #include "channel/message.h"
+#include "guest/diagnostics.h"
 #include "guest/job.h"
 #include "guest/outbox.h"
 #include "guest/port.h"
 #include "guest/root.h"
 #include "guest/runner_lines.h"
 #include "guest/ssh.h"
+#include "guest/streams.h"
+#include "guest/usage.h"
 #include "guest/words.h"
 
 namespace mvr::guest {
@@ -50,10 +54,20 @@ class Agent {
   void handle(const channel::AuthorizeKey& message);
   void handle(const channel::Input& message);
   void handle(const channel::Notice& message);
+  void handle(const channel::Hold& message);
+  void handle(const channel::Open& message);
+  void handle(channel::StreamData& message) { streams_.handle(message); }
+  void handle(const channel::StreamAck& message) { streams_.handle(message); }
+  void handle(const channel::Close& message) { streams_.handle(message); }
 
+  Result<void> open_stream(const channel::Open& message);
   Result<void> start(channel::Configure& message);
   void forward(int stream, std::string bytes);
   void finish_job();
+  // Once a second while there is work: what it uses, what the runner logs.
+  void tick(Clock::time_point now);
+  void report_usage();
+  void forward_diagnostics(std::size_t most);
   void refuse(const Error& error);
   void send(const channel::FromAgent& message) { outbox_.push(message); }
   void flush();
@@ -70,6 +84,11 @@ class Agent {
   SshAccess ssh_;
   channel::State state_;
   RunnerLines lines_;
+  ConnectionLines connection_;
+  UsageMeter meter_;
+  Diagnostics diagnostics_;
+  Streams streams_;
+  std::map<std::string, std::string> env_;  // what the claim added to the image's
   std::optional<Job> job_;
   bool configured_ = false;
   bool is_command_ = false;
@@ -77,6 +96,8 @@ class Agent {
   std::optional<Clock::time_point> kill_at_;    // the grace of a shutdown
   std::optional<Clock::time_point> finish_at_;  // last chance for output after the exit
   std::optional<Clock::time_point> leave_at_;   // nobody asked for a shutdown
+  std::optional<Clock::time_point> tick_at_;    // the next look at the work
+  Clock::time_point usage_at_;                  // the next report of it at the latest
 };
 
 }  // namespace mvr::guest

@@ -11,7 +11,9 @@ const std::size_t kOutput = channel::FromAgent(channel::Output{}).index();
 
 void Outbox::push(const channel::FromAgent& message) {
   const std::size_t kind = message.index();
-  if (std::holds_alternative<channel::State>(message)) drop_oldest(kind);
+  const bool is_whole = std::holds_alternative<channel::State>(message) ||
+                        std::holds_alternative<channel::Usage>(message);
+  if (is_whole) drop_oldest(kind);
   Entry& entry = queue_.emplace_back(Entry{kind, channel::encode(message)});
   size_ += entry.record.size();
   while (size_ > kMaxBytes && drop_oldest(kOutput)) {

@@ -10,7 +10,8 @@
 namespace mvr::guest {
 
 // When more than kMaxBytes wait, the oldest output goes; nothing else is ever dropped. A state
-// replaces one that waits, as each is the whole state: so the rest is bounded too.
+// or a usage replaces one that waits, as each is the whole of it, and streams send no more than
+// they may: so the rest is bounded too.
 class Outbox {
  public:
   static constexpr std::size_t kMaxBytes = 1 << 20;

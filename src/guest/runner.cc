@@ -5,6 +5,9 @@
 #include <cerrno>
 #include <optional>
 
+#include <nlohmann/json.hpp>
+
+#include "guest/files.h"
 #include "guest/gate.h"
 #include "guest/system.h"
 
@@ -30,6 +33,14 @@ Result<void> give_to(const User& user, const std::string& directory) {
   return {};
 }
 
+// Shown by GitHub as a group of lines of the step "Set up job".
+Result<void> write_setup_info(const std::string& directory, const std::string& about) {
+  if (about.empty()) return {};
+  const auto info = nlohmann::json::array({{{"group", "mvrunner"}, {"detail", about}}});
+  return replace_file(directory + "/.setup_info",
+                      info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
 }  // namespace
 
 Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& user,
@@ -42,6 +53,7 @@ Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& u
                     user.home + "/actions-runner or " + user.home);
   }
   if (root.tools) TRY(give_to(user, *directory));
+  TRY(write_setup_info(*directory, configure.about));
   SpawnSpec spec;
   spec.argv = {*directory + kListener, "run"};
   spec.env = environment(user, configure.env);

@@ -72,15 +72,20 @@ bool read_line(std::string_view line, State& state) {
 
 bool RunnerLines::feed(std::string_view bytes, State& state) {
   bool changed = false;
-  while (!bytes.empty()) {
-    const std::size_t end = bytes.find('\n');
-    line_.append(bytes.substr(0, std::min(end, kMaxLine - line_.size())));
-    if (end == std::string_view::npos) break;
-    changed = read_line(line_, state) || changed;
-    line_.clear();
-    bytes.remove_prefix(end + 1);
-  }
+  lines_.feed(bytes, [&](std::string_view line) { changed = read_line(line, state) || changed; });
   return changed;
+}
+
+void ConnectionLines::feed(int stream, std::string_view bytes) {
+  lines_.at(stream == 1 ? 0 : 1).feed(bytes, [this](std::string_view line) {
+    constexpr std::string_view kError = "Runner connect error: ";
+    const std::size_t at = line.find(kError);
+    if (at != std::string_view::npos) {
+      trouble_ = printable(line.substr(at + kError.size()), kMaxName);
+    } else if (without_time(line).substr(0, 18) == "Runner reconnected") {
+      trouble_.clear();
+    }
+  });
 }
 
 }  // namespace mvr::guest

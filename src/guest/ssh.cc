@@ -1,6 +1,5 @@
 #include "guest/ssh.h"
 
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -12,13 +11,11 @@
 
 #include "base/text.h"
 #include "guest/files.h"
-#include "guest/process.h"
 #include "guest/system.h"
 
 namespace mvr::guest {
 namespace {
 
-constexpr std::uint16_t kPort = 22;
 constexpr std::chrono::seconds kKeyGeneration{20};
 constexpr std::size_t kMaxKeys = 64;
 const std::string kDirectory = std::string(kRunDirectory) + "/ssh";
@@ -87,31 +84,6 @@ Result<void> SshAccess::prepare() {
   return {};
 }
 
-Result<void> SshAccess::listen(in_addr address) {
-  Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return fail_errno(errno, "open a socket");
-  const int on = 1;
-  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_addr = address;
-  name.sin_port = htons(kPort);
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the socket interface
-  auto* generic = reinterpret_cast<sockaddr*>(&name);
-  // An image may run its own server on port 22: then any port does, as the answer names it.
-  if (::bind(socket.get(), generic, sizeof(name)) != 0) {
-    name.sin_port = 0;
-    if (::bind(socket.get(), generic, sizeof(name)) != 0) return fail_errno(errno, "bind for ssh");
-  }
-  socklen_t size = sizeof(name);
-  if (::listen(socket.get(), 16) != 0 || ::getsockname(socket.get(), generic, &size) != 0) {
-    return fail_errno(errno, "listen for ssh");
-  }
-  port_ = ntohs(name.sin_port);
-  listener_ = std::move(socket);
-  return {};
-}
-
 Result<void> SshAccess::write_keys(const std::string& user) const {
   std::string content;
   for (const Key& key : keys_) {
@@ -121,8 +93,7 @@ Result<void> SshAccess::write_keys(const std::string& user) const {
 }
 
 Result<channel::KeyAuthorized> SshAccess::authorize(const channel::AuthorizeKey& request,
-                                                    std::optional<in_addr> address, Time now) {
-  if (!address) return fail(Errc::unsupported, "ssh: this VM has no network");
+                                                    Time now) {
   if (keys_.size() >= kMaxKeys) return fail(Errc::busy, "ssh: too many keys are valid already");
   if (sshd_.empty()) TRY(context(prepare(), "ssh"));
   TRY(context(load_user(request.user), "ssh"));
@@ -131,11 +102,10 @@ Result<channel::KeyAuthorized> SshAccess::authorize(const channel::AuthorizeKey&
     const auto unlocked = unlocked_shadow(*shadow, request.user);
     if (unlocked) TRY(write_file("/etc/shadow", *unlocked));
   }
-  if (!listener_) TRY(listen(*address));
   keys_.push_back(Key{request.user, key_line(request.public_key, request.lifetime_s),
                       now + std::chrono::seconds(request.lifetime_s)});
   TRY(write_keys(request.user));
-  return channel::KeyAuthorized{host_key_, port_};
+  return channel::KeyAuthorized{host_key_};
 }
 
 void SshAccess::expire(Time now) {
@@ -145,7 +115,6 @@ void SshAccess::expire(Time now) {
   keys_.erase(ended, keys_.end());
   // A file that cannot be written keeps keys that sshd refuses by their time.
   for (const Key& key : removed) (void)write_keys(key.user);
-  if (keys_.empty()) listener_ = Fd();
 }
 
 std::optional<SshAccess::Time> SshAccess::next_expiry() const {
@@ -155,15 +124,13 @@ std::optional<SshAccess::Time> SshAccess::next_expiry() const {
   return first->expires;
 }
 
-void SshAccess::accept() {
-  const Fd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!client) return;  // gone again
+Result<SpawnSpec> SshAccess::server() const {
+  if (keys_.empty()) return fail(Errc::denied, "ssh: no key is valid any more");
   SpawnSpec spec;
   spec.argv = {sshd_, "-i", "-f", kConfig};
   spec.user = root_user();
   spec.env = {"TZ=UTC", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
-  // On failure the connection closes, which is all that its owner can be told.
-  (void)spawn(spec, Stdio{client.get(), client.get(), -1});
+  return spec;
 }
 
 }  // namespace mvr::guest

@@ -1,19 +1,15 @@
-// Shells for people: keys with a lifetime, and one `sshd -i` per connection.
-//
-// The agent itself listens, so that no daemon has to be waited for, none is left over, and the
-// port is closed as soon as no key is valid.
+// Shells for people: keys with a lifetime, and one `sshd -i` per connection, which comes as a
+// stream over the channel. Nothing listens, and no network is needed.
 #pragma once
-
-#include <netinet/in.h>
 
 #include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "base/fd.h"
 #include "base/result.h"
 #include "channel/message.h"
+#include "guest/process.h"
 
 namespace mvr::guest {
 
@@ -21,17 +17,13 @@ class SshAccess {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // `address` is the guest's; nothing: there is no network. Err not_found when the image has no
-  // OpenSSH server; the VM goes on.
-  Result<channel::KeyAuthorized> authorize(const channel::AuthorizeKey& request,
-                                           std::optional<in_addr> address, Time now);
+  // Err not_found when the image has no OpenSSH server; the VM goes on.
+  Result<channel::KeyAuthorized> authorize(const channel::AuthorizeKey& request, Time now);
   // Removes keys whose time is over; without keys nobody is let in any more. Sessions stay.
   void expire(Time now);
   [[nodiscard]] std::optional<Time> next_expiry() const;
-  // To wait on; -1 while nobody may come.
-  [[nodiscard]] int listener() const { return listener_.get(); }
-  // Starts sshd for who is waiting.
-  void accept();
+  // The server for one connection. Err denied while no key is valid: nobody could log in.
+  Result<SpawnSpec> server() const;
 
  private:
   struct Key {
@@ -40,13 +32,10 @@ class SshAccess {
     Time expires;
   };
   Result<void> prepare();
-  Result<void> listen(in_addr address);
   Result<void> write_keys(const std::string& user) const;
 
   std::string sshd_;      // path; empty until prepared
   std::string host_key_;  // "ssh-ed25519 AAAA..."
-  std::uint16_t port_ = 0;
-  Fd listener_;
   std::vector<Key> keys_;
 };
 

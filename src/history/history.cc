@@ -13,7 +13,7 @@ namespace mvr::history {
 namespace {
 
 // Entry n brings a file from version n to n + 1. Never change one that was released: add one.
-constexpr std::array<std::string_view, 3> kMigrations{
+constexpr std::array<std::string_view, 4> kMigrations{
     "CREATE TABLE finished ("
     " id INTEGER PRIMARY KEY,"
     " vm TEXT NOT NULL,"
@@ -47,36 +47,45 @@ constexpr std::array<std::string_view, 3> kMigrations{
     "ALTER TABLE finished ADD COLUMN actor TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE finished ADD COLUMN first_step_ms INTEGER;"
     "ALTER TABLE finished ADD COLUMN completed_ms INTEGER",
+    "ALTER TABLE finished ADD COLUMN memory_peak INTEGER;"  // bytes; NULL: the guest did not say
+    "ALTER TABLE finished ADD COLUMN disk_peak INTEGER;"
+    "ALTER TABLE finished ADD COLUMN cpu_ms INTEGER",
 };
 // "MVRH": tells a history from any other SQLite file.
 constexpr std::int64_t kApplicationId = 0x4d565248;
 
 constexpr std::string_view kNewestRows = "finished";
 // What readers make of the files of older versions, which they must not change.
-constexpr std::array<std::string_view, 2> kOlderRows{
+constexpr std::array<std::string_view, 3> kOlderRows{
     "(SELECT *, '' AS repository, '' AS workflow, NULL AS queued_ms, '' AS runner, '' AS wanted,"
     " 0 AS job_id, 0 AS run_id, 0 AS attempt, '' AS conclusion, '' AS branch, '' AS event,"
-    " '' AS actor, NULL AS first_step_ms, NULL AS completed_ms FROM finished)",
+    " '' AS actor, NULL AS first_step_ms, NULL AS completed_ms, NULL AS memory_peak,"
+    " NULL AS disk_peak, NULL AS cpu_ms FROM finished)",
     "(SELECT *, '' AS runner, '' AS wanted, 0 AS job_id, 0 AS run_id, 0 AS attempt,"
     " '' AS conclusion, '' AS branch, '' AS event, '' AS actor, NULL AS first_step_ms,"
-    " NULL AS completed_ms FROM finished)",
+    " NULL AS completed_ms, NULL AS memory_peak, NULL AS disk_peak, NULL AS cpu_ms FROM finished)",
+    "(SELECT *, NULL AS memory_peak, NULL AS disk_peak, NULL AS cpu_ms FROM finished)",
 };
 
 constexpr std::string_view kInsert =
     "INSERT INTO finished (vm, profile, scope, job, result, cause, cause_text, repository,"
     " workflow, runner, wanted, exit_code, queued_ms, created_ms, listening_ms, started_ms,"
-    " ended_ms, host, vcpus, memory, disk)"
-    " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+    " ended_ms, host, vcpus, memory, disk, memory_peak, disk_peak, cpu_ms)"
+    " SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
     // Names are random: over the years one may come again, but not among the latest.
     " WHERE NOT EXISTS (SELECT * FROM finished"
     "  WHERE id > (SELECT max(id) FROM finished) - 1000 AND vm = ?)";
 constexpr std::string_view kForget =
     "DELETE FROM finished WHERE id <= (SELECT max(id) FROM finished) - ?";
+constexpr std::string_view kForgetBefore = "DELETE FROM finished WHERE ended_ms < ?";
+// Some of the oldest, so that it need not be done for each new entry.
+constexpr std::string_view kForgetOldest =
+    "DELETE FROM finished WHERE id <= (SELECT min(id) + (max(id) - min(id)) / 10 FROM finished)";
 constexpr std::string_view kSelect =
     "SELECT vm, profile, scope, job, result, cause, cause_text, repository, workflow, exit_code,"
     " queued_ms, created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk, runner,"
-    " wanted, job_id, run_id, attempt, conclusion, branch, event, actor, first_step_ms, "
-    "completed_ms"
+    " wanted, job_id, run_id, attempt, conclusion, branch, event, actor, first_step_ms,"
+    " completed_ms, memory_peak, disk_peak, cpu_ms"
     " FROM ";
 constexpr std::string_view kRecent = " ORDER BY id DESC LIMIT ?";
 constexpr std::string_view kBetween =
@@ -237,6 +246,10 @@ Result<FinishedJob> read_row(Statement& row) {
   job.runner = row.text();
   job.wanted = row.text();
   read_facts(row, job);
+  const auto memory = row.optional_integer();
+  const auto disk = row.optional_integer();
+  const auto cpu = row.optional_integer();
+  if (memory && disk && cpu) job.used = Used{to_bytes(*memory), to_bytes(*disk), Duration{*cpu}};
   TRY(row.row_error());
   return job;
 }
@@ -281,12 +294,27 @@ Result<void> History::record(const FinishedJob& job) {
   insert.bind(std::int64_t{job.size.vcpus});
   insert.bind(to_integer(job.size.memory));
   insert.bind(to_integer(job.size.disk));
+  insert.bind(job.used ? std::optional(to_integer(job.used->memory)) : std::nullopt);
+  insert.bind(job.used ? std::optional(to_integer(job.used->disk)) : std::nullopt);
+  insert.bind(job.used ? std::optional<std::int64_t>(job.used->cpu.count()) : std::nullopt);
   insert.bind(std::string_view(job.vm));
   TRY(insert.step());
   TRY_ASSIGN(Statement forget, database_->prepare(kForget));
   forget.bind(static_cast<std::int64_t>(kMaxEntries));
   TRY(forget.step());
   return transaction.commit();
+}
+
+Result<void> History::shrink(WallTime oldest, Bytes max_size) {
+  TRY_ASSIGN(Statement before, database_->prepare(kForgetBefore));
+  before.bind(std::int64_t{oldest.time_since_epoch().count()});
+  TRY(before.step());
+  TRY_ASSIGN(const std::int64_t page, number(*database_, "PRAGMA page_size"));
+  TRY_ASSIGN(const std::int64_t pages, number(*database_, "PRAGMA page_count"));
+  TRY_ASSIGN(const std::int64_t unused, number(*database_, "PRAGMA freelist_count"));
+  // Pages that are free are used again: the file as it is need not shrink, only its use.
+  if ((pages - unused) * page <= to_integer(max_size)) return {};
+  return database_->run(std::string(kForgetOldest));
 }
 
 Result<void> History::add_facts(const std::string& vm, const core::JobFacts& facts) {

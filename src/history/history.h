@@ -16,6 +16,14 @@
 
 namespace mvr::history {
 
+// The most a VM used, as its guest said, and the CPU time of all its work.
+struct Used {
+  Bytes memory;
+  Bytes disk;
+  Duration cpu{};
+  friend bool operator==(const Used&, const Used&) = default;
+};
+
 // One VM from its launch to its removal, whether or not a job came.
 struct FinishedJob {
   std::string vm;
@@ -35,7 +43,8 @@ struct FinishedJob {
   std::optional<WallTime> ended;
   std::string host;      // host.id
   core::Resources size;  // what the VM took
-  std::string runner;    // its name at GitHub; empty: it had none
+  std::optional<Used> used;
+  std::string runner;  // its name at GitHub; empty: it had none
   std::string
       wanted;  // where to look for the facts, while they are missing; see daemon/job_facts.h
   core::JobFacts facts;  // what GitHub said later
@@ -66,6 +75,9 @@ class History {
   // A VM that is entered already, among the latest, stays as it was entered: whoever does not know
   // whether that was done does it again.
   Result<void> record(const FinishedJob& job);
+  // Entries of VMs that ended before `oldest` go, and where the others take more than `max_size` a
+  // tenth of them, the oldest. To be called now and then.
+  Result<void> shrink(WallTime oldest, Bytes max_size);
   // What GitHub said of the latest entry of this VM; it knows better than we whose job it was. From
   // now on nothing is wanted; with the facts of no job, that is all.
   Result<void> add_facts(const std::string& vm, const core::JobFacts& facts);

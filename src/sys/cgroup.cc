@@ -184,6 +184,17 @@ Result<bool> Cgroup::populated() const {
   return std::find(lines.begin(), lines.end(), "populated 1") != lines.end();
 }
 
+std::uint64_t Cgroup::oom_kills() const {
+  if (!fd_) return 0;
+  const auto text = read_at(fd_.get(), "memory.events");
+  if (!text) return 0;
+  constexpr std::string_view kField = "oom_kill ";
+  for (const std::string_view line : split(*text, '\n')) {
+    if (line.starts_with(kField)) return parse_u64(line.substr(kField.size())).value_or(0);
+  }
+  return 0;
+}
+
 Result<CgroupRoot> CgroupRoot::open(const std::string& name) {
   TRY(check_name(name));
   TRY_ASSIGN(const std::string base, context(find_base(), "cgroup"));

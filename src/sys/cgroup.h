@@ -27,6 +27,9 @@ class Cgroup {
   Result<std::vector<std::string>> set_limits(const CgroupLimits& limits) const;
   Result<void> kill() const;  // cgroup.kill, else SIGKILL to each member
   Result<bool> populated() const;
+  // Members the kernel killed for lack of memory, the group's or the host's. 0 where it has no
+  // memory controller.
+  std::uint64_t oom_kills() const;
 
  private:
   friend class CgroupRoot;

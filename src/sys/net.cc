@@ -140,24 +140,6 @@ Result<Fd> make_tap(const std::string& name) {
   return fd;
 }
 
-Result<Fd> connect_here(const std::string& address, unsigned port) {
-  const std::string what = "connect to " + printable(address, 64) + ":" + std::to_string(port);
-  sockaddr_in peer{};
-  peer.sin_family = AF_INET;
-  peer.sin_port = htons(static_cast<std::uint16_t>(port));
-  if (port == 0 || port > 65535 || ::inet_pton(AF_INET, address.c_str(), &peer.sin_addr) != 1) {
-    return fail(Errc::invalid, what + ": not an IPv4 address and port");
-  }
-  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return fail_errno(errno, what);
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): the sockets interface
-  const auto* raw = reinterpret_cast<const sockaddr*>(&peer);
-  if (::connect(fd.get(), raw, sizeof peer) != 0 && errno != EINPROGRESS) {
-    return fail(Errc::unavailable, os_error(errno, what).what);
-  }
-  return fd;
-}
-
 Result<void> write_sysctl_here(const std::string& name, const std::string& value) {
   std::string path = name;
   // Either spelling; with a '/' the dots belong to the name of an interface.
@@ -235,37 +217,6 @@ Result<std::vector<std::string>> list_interfaces(const Fd& netns) {
 }
 
 bool interface_exists(const std::string& name) { return ::if_nametoindex(name.c_str()) != 0; }
-
-Result<Fd> begin_connect_tcp(const Fd& netns, const std::string& address, unsigned port) {
-  Fd socket;
-  // A socket stays in the namespace it was made in, whoever uses it.
-  TRY(in_netns(netns, [&]() -> Result<void> {
-    TRY_ASSIGN(socket, connect_here(address, port));
-    return {};
-  }));
-  return socket;
-}
-
-Result<void> finish_connect(const Fd& fd, int limit_ms) {
-  const std::string what = "connect";
-  const Instant deadline = monotonic_now() + Duration(limit_ms);
-  pollfd entry{fd.get(), POLLOUT, 0};
-  int count = -1;
-  do {
-    const auto left = std::max<std::int64_t>((deadline - monotonic_now()).count(), 0);
-    count = ::poll(&entry, 1, static_cast<int>(left));
-  } while (count < 0 && errno == EINTR);
-  if (count < 0) return fail_errno(errno, what);
-  if (count == 0) {
-    return fail(Errc::timed_out,
-                what + ": no answer within " + format_duration(Duration(limit_ms)));
-  }
-  int error = 0;
-  socklen_t length = sizeof error;
-  if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
-  if (error != 0) return fail(Errc::unavailable, os_error(error, what).what);
-  return {};
-}
 
 Result<void> ip_batch(const Fd* netns, const std::string& commands) {
   RunOptions options;

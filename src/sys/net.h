@@ -27,12 +27,6 @@ Result<Fd> create_tap(const Fd& netns, const std::string& name, const std::strin
 bool interface_exists(const std::string& name);
 Result<std::vector<std::string>> list_interfaces(const Fd& netns);
 
-// Begins a TCP connection from inside the namespace and returns at once: a non-blocking socket for
-// finish_connect(), here or in whatever process it is handed to. Err invalid, unavailable.
-Result<Fd> begin_connect_tcp(const Fd& netns, const std::string& address, unsigned port);
-// Waits until the connection stands. Err timed_out, unavailable.
-Result<void> finish_connect(const Fd& socket, int limit_ms);
-
 // `ip -batch -` in this namespace (or inside `netns` when not null).
 Result<void> ip_batch(const Fd* netns, const std::string& commands);
 Result<void> write_sysctl(const Fd* netns, const std::string& name, const std::string& value);

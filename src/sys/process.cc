@@ -104,15 +104,36 @@ std::string boot_id() {
   return std::move(*text);
 }
 
-Result<std::uint64_t> process_start_time(pid_t pid) {
+namespace {
+
+// The fields of /proc/<pid>/stat from the third on. Field 2 is the program's name in parentheses
+// and may hold anything, parentheses too: count from the last one.
+Result<std::vector<std::uint64_t>> stat_fields(pid_t pid,
+                                               std::initializer_list<std::size_t> wanted) {
   TRY_ASSIGN(const std::string text, read_file("/proc/" + std::to_string(pid) + "/stat", 4096));
-  // Field 2 is the program's name in parentheses and may hold anything, parentheses too: count
-  // from the last one, after which field 3 comes.
   const std::size_t name_end = text.rfind(") ");
   if (name_end == std::string::npos) return fail(Errc::protocol, "unexpected /proc/<pid>/stat");
   const auto fields = split(std::string_view(text).substr(name_end + 2), ' ');
-  if (fields.size() < 20) return fail(Errc::protocol, "unexpected /proc/<pid>/stat");
-  return parse_u64(fields[19]);
+  std::vector<std::uint64_t> values;
+  for (const std::size_t number : wanted) {
+    if (number - 3 >= fields.size()) return fail(Errc::protocol, "unexpected /proc/<pid>/stat");
+    TRY_ASSIGN(const std::uint64_t value, parse_u64(fields[number - 3]));
+    values.push_back(value);
+  }
+  return values;
+}
+
+}  // namespace
+
+Result<std::uint64_t> process_start_time(pid_t pid) {
+  TRY_ASSIGN(const auto fields, stat_fields(pid, {22}));
+  return fields[0];
+}
+
+Result<Duration> process_cpu_time(pid_t pid) {
+  TRY_ASSIGN(const auto fields, stat_fields(pid, {14, 15}));
+  const auto tick = static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
+  return Duration{static_cast<std::int64_t>((fields[0] + fields[1]) * 1000 / tick)};
 }
 
 }  // namespace mvr::sys

@@ -98,5 +98,7 @@ Result<std::string> run_ok(const RunOptions& options);
 
 std::string boot_id();  // /proc/sys/kernel/random/boot_id
 Result<std::uint64_t> process_start_time(pid_t pid);
+// Of all its threads, in user and kernel mode, guests' code included.
+Result<Duration> process_cpu_time(pid_t pid);
 
 }  // namespace mvr::sys

@@ -48,6 +48,7 @@ struct FakeHost::Performer {
   void operator()(const core::RequestJit& action) const { host.request_jit(action); }
   void operator()(const core::Claim& action) const { host.claim(action.slot); }
   void operator()(const core::Warn&) const {}
+  void operator()(const core::Hold&) const {}  // its guest has nothing left to do
   void operator()(const core::Stop& action) const { host.stop(action); }
   void operator()(const core::Kill& action) const { host.kill(action.slot); }
   void operator()(const core::Remove& action) const { host.remove(action.slot); }

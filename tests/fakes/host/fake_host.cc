@@ -183,6 +183,7 @@ class FakeHost {
                    [this](const core::RequestJit& a) { request_jit(a); },
                    [this](const core::Claim& a) { claim(a.slot); },
                    [](const core::Warn&) {},
+                   [](const core::Hold&) {},
                    [this](const core::Stop& a) { end(a.slot); },
                    [this](const core::Kill& a) { end(a.slot); },
                    [this](const core::Remove& a) {

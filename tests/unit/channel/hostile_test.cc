@@ -14,13 +14,17 @@ const std::string kKey =
 const std::vector<std::string>& valid_to_agent() {
   static const std::vector<std::string> kMessages{
       R"({"v":1,"type":"configure","hostname":"a","user":"runner","env":{"A":"b"},"workdir":"",)"
-      R"("profile":"p","serves_public":true,"serves_forks":true,"argv":["x"],"wall_ms":1})",
+      R"("profile":"p","about":"","serves_public":true,"serves_forks":true,"argv":["x"],)"
+      R"("wall_ms":1})",
       R"({"v":1,"type":"configure","hostname":"a","user":"runner","env":{},"workdir":"/w",)"
-      R"("profile":"p","serves_public":false,"serves_forks":false,"jit_config":"YQ==","wall_ms":0})",
+      R"("profile":"p","about":"a","serves_public":false,"serves_forks":false,)"
+      R"("jit_config":"YQ==","wall_ms":0})",
       R"({"v":1,"type":"sync"})",
       R"({"v":1,"type":"shutdown","grace_ms":10})",
       R"({"v":1,"type":"authorize_key","user":"u","lifetime_s":1,"public_key":")" + kKey + "\"}",
       R"({"v":1,"type":"input","data":"YQ==","end":false})",
+      R"({"v":1,"type":"hold","time_s":60})",
+      R"({"v":1,"type":"open","stream":1,"user":"u","argv":["x"]})",
   };
   return kMessages;
 }
@@ -31,8 +35,11 @@ const std::vector<std::string>& valid_from_agent() {
       R"({"v":1,"type":"state","runner":"exited","job":"j","result":"Failed","exit_code":102})",
       R"({"v":1,"type":"state","runner":"idle","job":"","result":""})",
       R"({"v":1,"type":"output","stream":1,"data":"YQ=="})",
-      R"({"v":1,"type":"key_authorized","port":22,"host_key":")" + kKey + "\"}",
+      R"({"v":1,"type":"key_authorized","host_key":")" + kKey + "\"}",
       R"({"v":1,"type":"failed","what":"x"})",
+      R"({"v":1,"type":"usage","memory":1,"memory_peak":2,"memory_total":3,"disk":4,"disk_peak":5,)"
+      R"("disk_total":6,"cpu_ms":7,"oom_kills":8,"oom_victim":"x","disk_full":false,)"
+      R"("network_trouble":"y"})",
   };
   return kMessages;
 }
@@ -93,15 +100,24 @@ TEST_CASE("numbers out of their bounds are refused") {
   for (const auto* code : {"-1", "256", "1.0", "1e2", "\"1\"", "null", "99999999999999999999"}) {
     CHECK_FALSE(decode_from_agent(replaced(state, "102", code)));
   }
-  for (const auto* port : {"0", "65536", "-22"}) {
-    CHECK_FALSE(decode_from_agent(replaced(valid_from_agent()[4], "22", port)));
+  for (const auto* time : {"0", "86401", "-1"}) {
+    CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[6], "60", time)));
+  }
+  for (const auto* bytes : {"-1", "9007199254740993", "1.5"}) {
+    const std::string kField = "\"disk\":";
+    CHECK_FALSE(decode_from_agent(replaced(valid_from_agent()[6], kField + "4", kField + bytes)));
+  }
+  for (const auto* ack : {R"("bytes":0)", R"("bytes":131073)", R"("bytes":-1)"}) {
+    const std::string kStart = R"({"v":1,"type":"stream_ack","stream":1,)";
+    CHECK_FALSE(decode_from_agent(kStart + ack + "}"));
+    CHECK_FALSE(decode_to_agent(kStart + ack + "}"));
   }
   for (const auto* grace : {"-1", "4294967296", "18446744073709551615"}) {
     CHECK_FALSE(decode_to_agent(replaced(valid_to_agent()[3], "10", grace)));
   }
   CHECK_FALSE(
       decode_to_agent(replaced(valid_to_agent()[4], R"("lifetime_s":1)", R"("lifetime_s":0)")));
-  CHECK_FALSE(decode_from_agent(replaced(valid_from_agent()[3], R"("stream":1)", R"("stream":3)")));
+  CHECK_FALSE(decode_from_agent(replaced(valid_from_agent()[3], R"("stream":1)", R"("stream":4)")));
 }
 
 TEST_CASE("an exit code belongs to exited and to nothing else") {

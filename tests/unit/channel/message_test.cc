@@ -139,8 +139,38 @@ TEST_CASE("output carries any bytes up to one chunk and fits a record") {
 }
 
 TEST_CASE("the answers to a request survive a round trip") {
-  CHECK(from_agent_and_back(KeyAuthorized{kKey, 65535}).host_key == kKey);
+  CHECK(from_agent_and_back(KeyAuthorized{kKey}).host_key == kKey);
   CHECK(from_agent_and_back(Failed{"no such user"}).what == "no such user");
+}
+
+TEST_CASE("what a guest uses survives a round trip") {
+  Usage usage;
+  usage.memory = 1;
+  usage.memory_peak = 2;
+  usage.memory_total = 3;
+  usage.disk = 4;
+  usage.disk_peak = 5;
+  usage.disk_total = std::uint64_t{1} << 52U;
+  usage.cpu_ms = 6;
+  usage.oom_kills = 7;
+  usage.oom_victim = "cc1plus";
+  usage.disk_full = true;
+  usage.network_trouble = "no route to host";
+  CHECK(from_agent_and_back(usage) == usage);
+}
+
+TEST_CASE("what opens, feeds and closes a stream survives a round trip") {
+  const auto open = to_agent_and_back(Open{7, "runner", {"sh", "-c", "echo \n"}});
+  CHECK(open.stream == 7);
+  CHECK(open.user == "runner");
+  CHECK(open.argv == std::vector<std::string>{"sh", "-c", "echo \n"});
+  CHECK(to_agent_and_back(Open{1, "root", {}}).argv.empty());
+  const std::string chunk(kMaxChunk, '\xff');
+  CHECK(to_agent_and_back(StreamData{4'294'967'295, chunk, false}).data == chunk);
+  CHECK(from_agent_and_back(StreamData{2, "", true}).error);
+  CHECK(from_agent_and_back(StreamAck{3, kStreamWindow}).bytes == kStreamWindow);
+  CHECK(from_agent_and_back(Close{3, 255}).exit_code == 255);
+  CHECK(to_agent_and_back(Hold{1800}).time_s == 1800);
 }
 
 TEST_CASE("a job name that is not UTF-8 is encoded with replacement characters") {

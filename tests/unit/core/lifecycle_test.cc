@@ -220,13 +220,120 @@ TEST_CASE("a job that GitHub gave and the guest does not start ends the VM, but 
   CHECK(about_1(actions_of(holder, kNow + seconds{190})) == std::vector<Action>{deletion});
   CHECK(about_1(actions_of(holder, kNow + seconds{191})) ==
         std::vector<Action>{
-            stop(EndCause::runner_failed, "GitHub gave it a job that it does not start")});
+            stop(EndCause::listener_hung, "GitHub gave it a job that it does not start")});
   CHECK(observe(holder, JobStarted{1, "late"}, kNow + seconds{191}).empty());
   CHECK(about_1(actions_of(holder, kNow + seconds{191})) == none());
 }
 
-TEST_CASE("a held VM is left alone") {
-  CHECK(actions_of(world_with(vm(1, Phase::held), 0), kNow + minutes{600}) == none());
+TEST_CASE("a held VM is left alone until its time is over") {
+  Vm held = vm(1, Phase::held);
+  held.cause = EndCause::finished;
+  held.held_until = kNow + minutes{30};
+  World holder = world_with(held, 0);
+  CHECK(actions_of(holder, kNow + minutes{29}) == none());
+  CHECK(actions_of(holder, kNow + minutes{30}) ==
+        std::vector<Action>{Stop{1, seconds{15}, EndCause::finished, ""}});
+  holder.draining = true;
+  CHECK(actions_of(holder, kNow).size() == 1);
+}
+
+TEST_CASE("a VM is held when its job has failed and its profile says so") {
+  Config settings = config();
+  settings.profiles[0].hold_on_failure = HoldSettings{minutes{30}, 1};
+  const auto exits = [](const char* result) {
+    World holder = world_with(with_runner(vm(1, Phase::running)), 0);
+    holder.vms.at(1).job = "build";
+    CHECK(observe(holder, JobFinished{1, result}, kNow).empty());
+    CHECK(observe(holder, RunnerExited{1, 0}, kNow).empty());
+    return holder;
+  };
+  World holder = exits("Failed");
+  CHECK(plan(settings, holder, kNow).actions.front() == Action{Hold{1, minutes{30}}});
+  CHECK(observe(holder, Dispatched{Hold{1, minutes{30}}}, kNow).empty());
+  CHECK(holder.vms.at(1).phase == Phase::held);
+  CHECK(holder.vms.at(1).cause == EndCause::finished);
+  // Its runner goes, and it stays.
+  CHECK(std::get<Deregister>(plan(settings, holder, kNow).actions.front()).runner.id == 5);
+  CHECK(observe(holder, Deregistered{1}, kNow).empty());
+  CHECK(holder.vms.at(1).phase == Phase::held);
+  CHECK(plan(settings, holder, kNow + minutes{29}).actions.empty());
+  // It is ended once, and not held again.
+  CHECK(observe(holder, KillRequested{1, "root"}, kNow).empty());
+  CHECK(std::holds_alternative<Stop>(plan(settings, holder, kNow).actions.front()));
+  for (const char* result : {"Succeeded", "Canceled", "SucceededWithIssues"}) {
+    CHECK(std::holds_alternative<Stop>(plan(settings, exits(result), kNow).actions.front()));
+  }
+  settings.profiles[0].hold_on_failure.max = 0;
+  CHECK(std::holds_alternative<Stop>(plan(settings, exits("Failed"), kNow).actions.front()));
+}
+
+TEST_CASE("no more VMs of a profile are held at once than it allows") {
+  Config settings = config();
+  settings.profiles[0].hold_on_failure = HoldSettings{minutes{30}, 2};
+  World holder = world_with(vm(1, Phase::held), 0);
+  holder.vms.at(1).held_until = kNow + minutes{10};
+  for (const Slot slot : {2U, 3U}) {
+    Vm failed = vm(slot, Phase::ending);
+    failed.job = "build";
+    failed.result = "Failed";
+    failed.exit_code = 0;
+    failed.cause = EndCause::finished;
+    holder.vms[slot] = failed;
+  }
+  std::size_t holds = 0;
+  for (const Action& action : plan(settings, holder, kNow).actions) {
+    holds += std::holds_alternative<Hold>(action) ? 1 : 0;
+  }
+  CHECK(holds == 1);
+}
+
+TEST_CASE("an operator's hold outlives a job that succeeds, and can be taken back") {
+  World holder = world_with(vm(1, Phase::running), 0);
+  holder.vms.at(1).job = "build";
+  CHECK(observe(holder, HoldRequested{1, minutes{5}}, kNow).empty());
+  CHECK(observe(holder, JobFinished{1, "Succeeded"}, kNow).empty());
+  CHECK(observe(holder, RunnerExited{1, 0}, kNow).empty());
+  CHECK(act(holder) == std::vector<Action>{Hold{1, minutes{5}}});
+  CHECK(holder.vms.at(1).held_until == kNow + minutes{5});
+  // Longer, then at once.
+  CHECK(observe(holder, HoldRequested{1, minutes{60}}, kNow).empty());
+  CHECK(act(holder) == std::vector<Action>{Hold{1, minutes{60}}});
+  CHECK(holder.vms.at(1).held_until == kNow + minutes{60});
+  CHECK(observe(holder, HoldRequested{1, Duration{0}}, kNow).empty());
+  CHECK(act(holder).front() ==
+        Action{Stop{1, seconds{15}, EndCause::finished, "the runner exited with code 0"}});
+  CHECK(!observe(holder, HoldRequested{1, minutes{5}}, kNow).empty());
+  World booting = world_with(vm(1, Phase::booting), 0);
+  CHECK(!observe(booting, HoldRequested{1, minutes{5}}, kNow).empty());
+}
+
+TEST_CASE("what troubled a VM explains its bad end, and only that") {
+  const auto end = [](const char* result, const Event& trouble) {
+    World holder = world_with(vm(1, Phase::running), 0);
+    holder.vms.at(1).job = "build";
+    (void)observe(holder, trouble, kNow);
+    (void)observe(holder, JobFinished{1, result}, kNow);
+    (void)observe(holder, RunnerExited{1, 0}, kNow);
+    return std::pair(holder.vms.at(1).cause, holder.vms.at(1).cause_text);
+  };
+  const VmTroubled killed{1, EndCause::guest_oom, "the kernel killed cc1plus"};
+  CHECK(end("Failed", killed) == std::pair(EndCause::guest_oom, killed.text));
+  CHECK(end("Succeeded", killed).first == EndCause::finished);
+  CHECK(end("Canceled", killed).first == EndCause::finished);
+
+  World holder = world_with(vm(1, Phase::running), 0);
+  CHECK(observe(holder, VmTroubled{1, EndCause::network, "no route"}, kNow).empty());
+  CHECK(observe(holder, VmTroubled{1, EndCause::none, ""}, kNow).empty());
+  CHECK(holder.vms.at(1).trouble == EndCause::none);
+  CHECK(observe(holder, VmTroubled{1, EndCause::disk_full, "full"}, kNow).empty());
+  CHECK(!observe(holder, VmTroubled{1, EndCause::network, "no route"}, kNow).empty());
+  CHECK(!observe(holder, VmTroubled{1, EndCause::none, ""}, kNow).empty());
+  CHECK(observe(holder, VmExited{1, "guest-reset", EndCause::vm_died}, kNow).empty());
+  CHECK(holder.vms.at(1).cause == EndCause::disk_full);
+  holder = world_with(vm(1, Phase::running), 0);
+  CHECK(observe(holder, killed, kNow).empty());
+  CHECK(observe(holder, VmExited{1, "", EndCause::host_oom}, kNow).empty());
+  CHECK(holder.vms.at(1).cause == EndCause::host_oom);
 }
 
 TEST_CASE("a finished VM gets time to reboot by itself, others less") {

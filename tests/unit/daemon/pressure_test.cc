@@ -1,8 +1,11 @@
 #include "daemon/pressure.h"
 
+#include <csignal>
+
 #include "catch.h"
 #include "daemon/post_mortem.h"
 #include "sys/host.h"
+#include "sys/kernel_log.h"
 
 namespace {
 
@@ -48,22 +51,50 @@ TEST_CASE("the kernel's pressure file is read strictly") {
   }
 }
 
+daemon::Death death_of(std::string_view reason, std::optional<sys::Exit> exit,
+                       std::string_view console) {
+  return daemon::post_mortem(daemon::EndFacts{reason, exit, console, false});
+}
+
 TEST_CASE("a kernel's panic on the console is why a VM ended") {
-  const daemon::Death panic = daemon::post_mortem(
-      "guest-reset", "exit 0",
+  const daemon::Death panic = death_of(
+      "guest-reset", sys::Exit{0, 0},
       "[ 1.0] x\r\n[ 1.1] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n[ 1.2] y");
   CHECK(panic.cause == core::EndCause::panicked);
   CHECK(panic.text == "Kernel panic - not syncing: VFS: Unable to mount root fs");
-  CHECK(daemon::post_mortem("guest-panic", "exit 0", "").cause == core::EndCause::panicked);
-  const daemon::Death crash = daemon::post_mortem("", "killed by SIGSEGV", "quiet");
-  CHECK(crash.cause == core::EndCause::vm_died);
-  CHECK(crash.text == "killed by SIGSEGV");
-  CHECK(daemon::post_mortem("guest-reset", "exit 0", "").text == "guest-reset");
+  CHECK(death_of("guest-panic", sys::Exit{0, 0}, "").cause == core::EndCause::panicked);
+  CHECK(death_of("guest-panic", sys::Exit{0, 0},
+                 "Kernel panic - not syncing: System is deadlocked on memory\n")
+            .cause == core::EndCause::guest_oom);
+}
+
+TEST_CASE("how the VMM ended tells a crash from a guest that went by itself") {
+  const daemon::Death crash = death_of("", sys::Exit{0, SIGSEGV}, "quiet");
+  CHECK(crash.cause == core::EndCause::vmm_crashed);
+  CHECK(crash.text == "the VMM ended by itself: killed by SIGSEGV");
+  CHECK(death_of("", sys::Exit{1, 0}, "").cause == core::EndCause::vmm_crashed);
+  CHECK(death_of("", sys::Exit{0, 0}, "").cause == core::EndCause::vm_died);
+  CHECK(death_of("", std::nullopt, "").cause == core::EndCause::vm_died);
+  const daemon::Death reset = death_of("guest-reset", sys::Exit{0, 0}, "");
+  CHECK(reset.cause == core::EndCause::vm_died);
+  CHECK(reset.text == "guest-reset");
+  const daemon::EndFacts killed{"", sys::Exit{0, SIGKILL}, "Kernel panic - not syncing: x", true};
+  CHECK(daemon::post_mortem(killed).cause == core::EndCause::host_oom);
+}
+
+TEST_CASE("the kernel's word that it killed a process is told from others") {
+  const char* line =
+      "3,812,5160183,-;Out of memory: Killed process 4321 (qemu-system-x86) total-vm:5000kB";
+  CHECK(sys::tells_of_oom_kill(line, 4321));
+  CHECK(!sys::tells_of_oom_kill(line, 432));
+  CHECK(!sys::tells_of_oom_kill(line, 321));
+  CHECK(sys::tells_of_oom_kill("Memory cgroup out of memory: Killed process 7 (x) total", 7));
+  CHECK(!sys::tells_of_oom_kill("Killed process 7 (x) by somebody", 7));
 }
 
 TEST_CASE("what a guest writes to its console cannot break the log") {
   const daemon::Death death =
-      daemon::post_mortem("", "", "Kernel panic - not syncing: \x1b[31m" + std::string(5'000, 'x'));
+      death_of("", std::nullopt, "Kernel panic - not syncing: \x1b[31m" + std::string(5'000, 'x'));
   CHECK(death.text.size() < 1'000);
   CHECK(death.text.find('\x1b') == std::string::npos);
 }

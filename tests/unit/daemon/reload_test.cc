@@ -81,7 +81,7 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
                                             "host.id", "network.subnet", "network.resolv_conf",
                                             "vmm.backend", "vmm.accel", "vmm.qemu_binary",
                                             "vmm.uid_base"});
-  CHECK(plan.changes.size() == 36);  // all but github.url
+  CHECK(plan.changes.size() == 38);  // all but github.url
   // What was not applied has its former value, and what was applied the wanted one.
   core::Config expected = wanted;
   expected.state_dir = before.state_dir;

@@ -28,6 +28,10 @@ core::SavedVm sample() {
   saved.vm.since = Instant{Duration{5000}};
   saved.vm.created = Instant{Duration{1000}};
   saved.vm.job = "build (\xC3\xBC)";
+  saved.vm.trouble = core::EndCause::guest_oom;
+  saved.vm.trouble_text = "the kernel killed cc1plus";
+  saved.vm.hold = Duration{60'000};
+  saved.vm.held_until = Instant{Duration{9000}};
   saved.vm.runner = core::Runner{42, "mv-host-01234567"};
   return saved;
 }

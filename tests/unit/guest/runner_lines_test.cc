@@ -109,5 +109,20 @@ TEST_CASE("a long name is cut and its result is still found") {
   CHECK(lines.feed("Job " + name + " completed with result: Succeeded\n", state));
 }
 
+TEST_CASE("the listener's word on its connection is kept until it is well again") {
+  ConnectionLines lines;
+  CHECK(lines.trouble().empty());
+  lines.feed(2, "2026-11-20 19:30:00Z: Runner connect error: Name or service not known ");
+  CHECK(lines.trouble().empty());
+  lines.feed(1, "Listening for Jobs\n");
+  lines.feed(2, "(github.com:443). Retrying until reconnected.\n");
+  CHECK(lines.trouble() ==
+        "Name or service not known (github.com:443). Retrying until reconnected.");
+  lines.feed(1, "2026-11-20 19:31:00Z: Runner reconnected.\n");
+  CHECK(lines.trouble().empty());
+  lines.feed(2, "Runner connect error: \x1b[31m\n");
+  CHECK(lines.trouble().find('\x1b') == std::string::npos);
+}
+
 }  // namespace
 }  // namespace mvr::guest

@@ -111,8 +111,8 @@ constexpr const char* kVersion1 =
     "'finished', '', 0, 1000, 2000, 3000, 9000, 'h1', 2, 1024, 2048);"
     "PRAGMA application_id = 1297502792; PRAGMA user_version = 1";
 
-// The columns of version 3.
-const std::string kNoFacts = "'', '', 0, 0, 0, '', '', '', '', NULL, NULL";
+// The columns of versions 3 and 4.
+const std::string kNoFacts = "'', '', 0, 0, 0, '', '', '', '', NULL, NULL, NULL, NULL, NULL";
 
 FinishedJob version_1_job() {
   FinishedJob job;
@@ -266,7 +266,7 @@ TEST_CASE("a history of a newer mvrunner is refused") {
   REQUIRE_FALSE(history);
   CHECK(history.error() ==
         Error{Errc::invalid, "history " + dir.file() +
-                                 ": written by a newer mvrunner (version 7, this one knows 3); "
+                                 ": written by a newer mvrunner (version 7, this one knows 4); "
                                  "upgrade, or move the file away"});
 }
 
@@ -355,6 +355,63 @@ TEST_CASE("a history of version 2 is upgraded, and read as it is") {
   CHECK(recent(**reader, 10) == std::vector<FinishedJob>{version_1_job()});
   REQUIRE(opened(dir.file())->record(full_job()));
   CHECK(recent(*opened(dir.file()), 10) == std::vector<FinishedJob>{full_job(), version_1_job()});
+}
+
+TEST_CASE("a history of version 3 is upgraded, and read as it is") {
+  const TempDir dir;
+  make_version_2(dir);
+  run_sql(dir.file(),
+          "ALTER TABLE finished ADD COLUMN runner TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE finished ADD COLUMN wanted TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE finished ADD COLUMN job_id INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE finished ADD COLUMN run_id INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE finished ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;"
+          "ALTER TABLE finished ADD COLUMN conclusion TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE finished ADD COLUMN branch TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE finished ADD COLUMN event TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE finished ADD COLUMN actor TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE finished ADD COLUMN first_step_ms INTEGER;"
+          "ALTER TABLE finished ADD COLUMN completed_ms INTEGER; PRAGMA user_version = 3");
+  auto reader = History::open_to_read(dir.file());
+  REQUIRE(reader);
+  CHECK(recent(**reader, 10) == std::vector<FinishedJob>{version_1_job()});
+  REQUIRE(opened(dir.file())->record(full_job()));
+  CHECK(recent(*opened(dir.file()), 10) == std::vector<FinishedJob>{full_job(), version_1_job()});
+}
+
+TEST_CASE("what a VM used is kept, and that it is not known") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  FinishedJob job = full_job();
+  job.used = Used{Bytes{3'000'000'000}, Bytes{7}, Duration{90'500}};
+  REQUIRE(history->record(job));
+  FinishedJob other = named("other");
+  REQUIRE(history->record(other));
+  CHECK(recent(*history, 10) == std::vector<FinishedJob>{other, job});
+}
+
+TEST_CASE("what is too old goes, and of what is too much the oldest") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  for (int n = 0; n < 1000; ++n) {
+    FinishedJob job = full_job();
+    job.vm = "small-" + std::to_string(n);
+    job.cause_text = std::string(300, 'x');
+    job.ended = at(1'000'000 + n);
+    REQUIRE(history->record(job));
+  }
+  REQUIRE(history->shrink(at(1'000'010), gib(1)));
+  CHECK(recent(*history, 2000).size() == 990);
+  CHECK(recent(*history, 2000).back().vm == "small-10");
+  REQUIRE(history->shrink(at(0), Bytes{100'000}));
+  const auto left = recent(*history, 2000);
+  CHECK(left.size() == 891);
+  CHECK(left.front().vm == "small-999");
+  // Again and again until it fits; the file stays sound.
+  for (int n = 0; n < 100; ++n) REQUIRE(history->shrink(at(0), Bytes{100'000}));
+  CHECK(recent(*history, 2000).size() < 400);
+  REQUIRE(history->record(named("new")));
+  CHECK(recent(*history, 1).front().vm == "new");
 }
 
 TEST_CASE("facts are added to the entry that wants them, and correct what was guessed") {

@@ -221,43 +221,6 @@ TEST_CASE("a sysctl is written in the namespace it is meant for") {
   CHECK(write_sysctl(&netns.fd(), "/etc/x", "1").error().code == Errc::invalid);
 }
 
-TEST_CASE("a connection is made from inside the namespace") {
-  MVR_NEEDS_ROOT();
-  const Netns netns;
-  Listener listener;
-  REQUIRE(in_netns(netns.fd(), [&]() -> Result<void> {
-    listener = listen_here();
-    return {};
-  }));
-  const auto connected = begin_connect_tcp(netns.fd(), "127.0.0.1", listener.port);
-  REQUIRE(connected);
-  REQUIRE(finish_connect(*connected, 5000));
-  const Fd accepted(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  CHECK(accepted);
-}
-
-TEST_CASE("a connection that cannot be made says why") {
-  MVR_NEEDS_ROOT();
-  const Netns netns;
-  const auto refused = begin_connect_tcp(netns.fd(), "127.0.0.1", 1);
-  CHECK((refused ? finish_connect(*refused, 5000).error() : refused.error()).code ==
-        Errc::unavailable);
-  CHECK(begin_connect_tcp(netns.fd(), "10.1.2.3", 1).error().code == Errc::unavailable);
-  CHECK(begin_connect_tcp(netns.fd(), "localhost", 1).error().code == Errc::invalid);
-  CHECK(begin_connect_tcp(netns.fd(), "127.0.0.1", 65536).error().code == Errc::invalid);
-}
-
-TEST_CASE("a connection that nobody answers times out") {
-  MVR_NEEDS_ROOT();
-  const Netns netns;
-  // Behind a tap that nobody reads: the address is on the link, but no one resolves it.
-  const auto tap = create_tap(netns.fd(), "mvt0", "10.77.0.1", 24);
-  REQUIRE(tap);
-  const auto socket = begin_connect_tcp(netns.fd(), "10.77.0.2", 22);
-  REQUIRE(socket);
-  CHECK(finish_connect(*socket, 100).error().code == Errc::timed_out);
-}
-
 TEST_CASE("a child is spawned in the namespace") {
   MVR_NEEDS_ROOT();
   const Netns netns;
