@@ -226,13 +226,6 @@ class Stepper {
 
 }  // namespace
 
-bool is_failed_job(const Vm& vm) {
-  if (vm.job.empty()) return false;
-  const std::string result = ascii_lower(vm.result);
-  return result != "succeeded" && result != "succeededwithissues" && result != "canceled" &&
-         result != "skipped";
-}
-
 std::vector<Action> steps(const Config& config, const World& world, Instant now, WakeUp& wake) {
   std::vector<Action> actions;
   Stepper stepper(config, world, now, wake);

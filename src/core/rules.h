@@ -33,6 +33,9 @@ inline constexpr BackoffPolicy kRemoveBackoff{Duration{1'000}, Duration{60'000}}
 // Kept warm, or becoming so: nobody's yet.
 inline bool is_idle(const Vm& vm) { return vm.scope.empty() && vm.phase <= Phase::warm; }
 
+// Nothing has ended it yet.
+inline bool is_live(const Vm& vm) { return vm.phase <= Phase::running || vm.phase == Phase::held; }
+
 // Launched for demand, and it has not taken a job nor is it being given back.
 inline bool is_on_the_way(const Vm& vm) {
   return !vm.scope.empty() && vm.phase <= Phase::listening && !vm.in_flight.deregister;
@@ -43,11 +46,13 @@ bool is_failed_job(const Vm& vm);
 
 // Of a VM whose runner exited before it took a job. 7 is the listener's word, which the agent asks
 // it for, that GitHub no longer accepts its release.
-inline EndCause cause_of_exit(const Vm& vm, int code) {
-  if (code == 0) return EndCause::unused;
-  const bool is_deprecated = code == 7 && vm.scope != kCommandScope;
-  return is_deprecated ? EndCause::runner_deprecated : EndCause::runner_failed;
-}
+EndCause cause_of_exit(const Vm& vm, int code);
+
+// Says of its profile that it does not boot; `phase`: when it ended.
+bool is_boot_failure(EndCause cause, Phase phase);
+
+// Ends that tell little by themselves: what troubled the VM before explains them.
+bool is_unexplained(const Vm& vm, EndCause cause);
 
 // Replaces what was listed; what our VMs took of it stays taken.
 void fold_demand(ScopeState& state, const DemandSeen& event);

@@ -13,44 +13,6 @@ constexpr std::size_t kMaxText = 400;  // of what a guest or another program sai
 
 std::string applied() { return {}; }
 
-bool is_boot_failure(EndCause cause, Phase phase) {
-  switch (cause) {
-    case EndCause::boot_timeout:
-    case EndCause::launch_failed:
-    case EndCause::host_full:
-    case EndCause::image_unreadable:
-      return true;
-    case EndCause::agent_failed:
-    case EndCause::runner_failed:
-    case EndCause::runner_deprecated:
-    case EndCause::listener_hung:
-    case EndCause::network:
-    case EndCause::guest_oom:
-    case EndCause::disk_full:
-      return phase != Phase::running;
-    case EndCause::vm_died:
-    case EndCause::vmm_crashed:
-    case EndCause::host_oom:
-    case EndCause::panicked:
-      return phase < Phase::listening;
-    case EndCause::none:
-    case EndCause::finished:
-    case EndCause::unused:
-    case EndCause::cancelled:
-    case EndCause::job_timeout:
-    case EndCause::killed:
-      return false;
-  }
-  return false;
-}
-
-// Ends that tell little by themselves.
-bool is_unexplained(const Vm& vm, EndCause cause) {
-  return cause == EndCause::vm_died || cause == EndCause::agent_failed ||
-         cause == EndCause::runner_failed || cause == EndCause::listener_hung ||
-         (cause == EndCause::finished && is_failed_job(vm));
-}
-
 class Observer {
  public:
   Observer(World& world, Instant now) : world_(world), now_(now) {}
@@ -234,8 +196,6 @@ class Observer {
   World& world_;
   Instant now_;
 };
-
-bool is_live(const Vm& vm) { return vm.phase <= Phase::running || vm.phase == Phase::held; }
 
 std::string Observer::operator()(const DemandSeen& event) {
   ScopeState& state = world_.scopes[event.scope];
@@ -509,8 +469,7 @@ std::string Observer::apply(Vm& vm, const KillRequested& event) {
 std::string Observer::apply(Vm& vm, const VmTroubled& event) {
   if (vm.phase > Phase::running) return "it is ending already";
   const bool is_open = vm.trouble == EndCause::none || vm.trouble == EndCause::network;
-  const bool is_end = event.cause == EndCause::none && vm.trouble == EndCause::none;
-  if (!is_open || is_end) return "its trouble is known";
+  if (!is_open || event.cause == vm.trouble) return "its trouble is known";
   vm.trouble = event.cause;
   vm.trouble_text = printable(event.text, kMaxText);
   return applied();
