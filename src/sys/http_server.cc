@@ -108,6 +108,7 @@ Response make_response(const HttpAnswer& answer, const char* allowed) {
   add("Cache-Control", "no-store");
   add("X-Content-Type-Options", "nosniff");
   add("Connection", "close");
+  for (const auto& [name, value] : answer.headers) add(name.c_str(), value.c_str());
   if (answer.status == MHD_HTTP_METHOD_NOT_ALLOWED) add("Allow", allowed);
   return response;
 }

@@ -28,6 +28,7 @@ struct HttpAnswer {
   unsigned status = 200;
   std::string type = "text/plain; charset=utf-8";
   std::string body;
+  std::map<std::string, std::string> headers = {};  // beside those every answer has
 };
 
 struct HttpServerOptions {

@@ -87,6 +87,14 @@ TEST_CASE("the handler's answer is the response, with its type") {
   CHECK(f.asked[0].host == "127.0.0.1:" + std::to_string(f.server->port()));
 }
 
+TEST_CASE("an answer has the headers its handler gives it, beside those all have") {
+  Fixture fixture;
+  fixture.answer.headers = {{"Content-Security-Policy", "default-src 'none'"}};
+  const std::string text = fixture.talk("GET / HTTP/1.0\r\n\r\n");
+  CHECK(text.find("\r\nContent-Security-Policy: default-src 'none'\r\n") != std::string::npos);
+  CHECK(text.find("\r\nX-Content-Type-Options: nosniff\r\n") != std::string::npos);
+}
+
 TEST_CASE("a large answer arrives whole") {
   Fixture f;
   f.answer.body = std::string(3'000'000, 'x');
