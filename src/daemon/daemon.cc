@@ -263,6 +263,7 @@ VmHooks Daemon::make_hooks() {
 
 Result<void> Daemon::run() {
   turn();
+  refill_samples();
   log(Level::info, "started",
       {{"version", MVR_VERSION},
        {"host", config_.host.id},
@@ -341,6 +342,8 @@ void Daemon::fold(const core::Event& event) {
     tally_.ended(config_, narrator_.finished(after));  // the narrator forgets it now
   }
   narrator_.after(event, *before, after, loop_->now());
+  const bool starts = before->phase < core::Phase::running && after.phase == core::Phase::running;
+  if (starts && after.queued) samples_.note_wait(*after.queued, sys::wall_now());
   note_refused(*before, after);
   const bool is_gone =
       before->phase != core::Phase::removing && after.phase == core::Phase::removing && control_;
@@ -423,6 +426,7 @@ void Daemon::arm() {
   housekeeping_due_ = loop_->now() + kHousekeeping;
   housekeeping_ = loop_->call_at(housekeeping_due_, [this] {
     measure();
+    samples_.note_use(core::used(world_), world_.capacity, sys::wall_now());
     measure_pressure();
     check_images();
     performer_->bound_logs();

@@ -24,6 +24,7 @@
 #include "daemon/reload.h"
 #include "daemon/resolver.h"
 #include "daemon/runner_release.h"
+#include "daemon/samples.h"
 #include "daemon/tally.h"
 #include "daemon/web.h"
 #include "daemon/webhook.h"
@@ -96,11 +97,13 @@ class Daemon {
   void measure();
   void measure_pressure();
   void learn();
+  void refill_samples();
   void remember(const core::Vm& vm);
   void shrink_history();
   void check_images();
   void warm_up();
   Result<void> open_web();
+  std::string page();
   void listen(Secret webhook_secret);
   void tend_web();
   void follow_deliveries();
@@ -130,6 +133,7 @@ class Daemon {
   core::World world_;
   core::Plan plan_;
   Tally tally_;
+  Samples samples_;
   std::deque<core::Event> inbox_;
   sys::Timer wake_;
   sys::Timer housekeeping_;

@@ -1,4 +1,6 @@
 // What the daemon writes down of the past, and learns from it.
+#include <malloc.h>
+
 #include <utility>
 
 #include "daemon/daemon.h"
@@ -44,6 +46,18 @@ void Daemon::learn() {
   auto estimates = history_->estimates();
   if (estimates) return post(core::Learned{std::move(*estimates)});
   log(Level::warn, "no_run_times", {{"error", estimates.error().what}});
+}
+
+// The day before this daemon, for the page; of the busiest hosts only its later part.
+void Daemon::refill_samples() {
+  if (options_.exit_when_idle) return;  // nobody looks at it
+  constexpr std::size_t kMostEntries = 20'000;
+  if (const auto past = history_->recent(kMostEntries)) {
+    samples_.refill(*past, world_, loop_->now(), sys::wall_now());
+  } else {
+    log(Level::warn, "no_past_use", {{"error", past.error().what}});
+  }
+  (void)::malloc_trim(0);  // the entries, which the daemon would keep for good
 }
 
 }  // namespace mvr::daemon

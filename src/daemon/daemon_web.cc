@@ -4,9 +4,15 @@
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
 #include "daemon/metrics.h"
+#include "daemon/page.h"
 #include "github/keyring.h"
 
 namespace mvr::daemon {
+namespace {
+
+constexpr std::size_t kPageEntries = 200;  // of history: many are of VMs no job came to
+
+}  // namespace
 
 Result<void> Daemon::open_web() {
   if (options_.exit_when_idle) return {};  // it serves one command
@@ -20,12 +26,26 @@ Result<void> Daemon::open_web() {
                              releases_->left() ? releases_->version() : "",
                              releases_->left().value_or(Duration{0})});
       },
-      [this] { return why_not_ready(config_, world_); });
+      [this] { return why_not_ready(config_, world_); }, [this] { return page(); });
   webhook_ = std::make_unique<Webhook>(*loop_, tally_, [this](const std::string& repository) {
     if (discovery_) discovery_->hint(repository);
   });
   listen(std::move(webhook_secret));
   return {};
+}
+
+std::string Daemon::page() {
+  const WallTime wall = sys::wall_now();
+  Page page = make_page(config_, world_, plan_, loop_->now(), wall);
+  page.uses = samples_.uses(wall);
+  page.waited = samples_.waits(wall);
+  auto recent = history_->recent(kPageEntries);
+  if (recent) {
+    page.recent = page_jobs(std::move(*recent));
+  } else {
+    page.recent_error = recent.error().what;
+  }
+  return page_html(page);
 }
 
 // Where the configuration says now.

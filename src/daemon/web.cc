@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "daemon/journal.h"
+#include "daemon/page.h"
 
 namespace mvr::daemon {
 namespace {
@@ -44,8 +45,11 @@ std::string why_not_ready(const core::Config& config, const core::World& world) 
   return why;
 }
 
-Web::Web(sys::Loop& loop, MetricsText metrics, WhyNotReady why_not_ready)
-    : loop_(loop), metrics_(std::move(metrics)), why_not_ready_(std::move(why_not_ready)) {}
+Web::Web(sys::Loop& loop, MetricsText metrics, WhyNotReady why_not_ready, PageHtml page)
+    : loop_(loop),
+      metrics_(std::move(metrics)),
+      why_not_ready_(std::move(why_not_ready)),
+      page_(std::move(page)) {}
 
 void Web::listen_on(const std::string& address) {
   if (address == address_) return;
@@ -87,7 +91,12 @@ sys::HttpAnswer Web::answer(const sys::HttpAsked& asked) const {
       out.status = 503;
     }
   } else if (asked.path == "/") {
-    out.body = "/metrics\n/healthz\n/readyz\n";
+    out.type = "text/html; charset=utf-8";
+    out.headers = {{"Content-Security-Policy", page_policy()},
+                   {"Referrer-Policy", "no-referrer"},
+                   {"Cross-Origin-Opener-Policy", "same-origin"},
+                   {"Cross-Origin-Resource-Policy", "same-origin"}};
+    out.body = page_();
   } else {
     out.status = 404;
     out.body = "not here; see /\n";

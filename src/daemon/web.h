@@ -1,4 +1,5 @@
-// What the daemon shows by HTTP, to be looked at only: /metrics, /healthz, /readyz.
+// What the daemon shows by HTTP, to be looked at only: the status page, /metrics, /healthz,
+// /readyz.
 #pragma once
 
 #include <functional>
@@ -18,8 +19,9 @@ class Web {
  public:
   using MetricsText = std::function<std::string()>;
   using WhyNotReady = std::function<std::string()>;  // empty: ready
+  using PageHtml = std::function<std::string()>;
 
-  Web(sys::Loop& loop, MetricsText metrics, WhyNotReady why_not_ready);
+  Web(sys::Loop& loop, MetricsText metrics, WhyNotReady why_not_ready, PageHtml page);
 
   // Listens there from now on; an address it listens on already changes nothing. "": nowhere.
   void listen_on(const std::string& address);
@@ -31,6 +33,7 @@ class Web {
   sys::Loop& loop_;
   MetricsText metrics_;
   WhyNotReady why_not_ready_;
+  PageHtml page_;
   std::string address_;
   std::unique_ptr<sys::HttpServer> server_;
 };
