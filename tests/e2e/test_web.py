@@ -1,10 +1,12 @@
 """What the daemon shows by HTTP, with the stand-in VMM."""
 
+import html
+import json
 import re
 import subprocess
 
 import state
-from harness import Namespaces, main, wait_for
+from harness import SOURCE, Namespaces, main, wait_for
 from standin import StandInVmmTest
 
 ADDRESS = "127.0.0.1:9840"
@@ -63,6 +65,53 @@ class Web(StandInVmmTest):
         linted = subprocess.run([state.promtool(), "check", "metrics"], input=text,
                                 capture_output=True, text=True)
         self.assertEqual((linted.returncode, linted.stdout + linted.stderr), (0, ""))
+        self.check_dashboard(text)
+        wait_for(lambda: not self.github.runners(), "the runner is gone", limit=60)
+        self.check_nothing_left()
+
+    def check_dashboard(self, metrics):
+        """Prometheus reads its queries, and what they name is there."""
+        dashboard = json.loads((SOURCE / "config/grafana-dashboard.json").read_text())
+        queries = [target["expr"] for panel in dashboard["panels"]
+                   for target in panel.get("targets", [])]
+        self.assertGreater(len(queries), 30)
+        families = set(re.findall(r"^# TYPE (\S+)", metrics, re.M))
+        named = {re.sub("_bucket$", "", name) for query in queries
+                 for name in re.findall(r"mvrunner_[a-z_]+", query)}
+        self.assertEqual(named - families, set())
+        rules = self.root / "rules.yaml"
+        rules.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": [
+            {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "5m")}
+            for number, query in enumerate(queries)]}]}))
+        checked = subprocess.run([state.promtool(), "check", "rules", rules], capture_output=True,
+                                 text=True)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def test_the_status_page_is_what_ps_prints(self):
+        self.start_daemon()
+        self.hold_jobs()
+        status, page = self.get("/", "-D", str(self.root / "headers"))
+        headers = (self.root / "headers").read_text().lower()
+        self.assertEqual(status, 200)
+        self.assertIn("content-type: text/html; charset=utf-8", headers)
+        self.assertIn("content-security-policy: default-src 'none'; style-src 'sha256-", headers)
+        self.assertIn("referrer-policy: no-referrer", headers)
+        listed = self.ps()
+        self.assertIn(listed["vms"][0]["vm"], page)
+        self.assertIn("running first of", page)
+        for wait in listed["waits"]:
+            self.assertIn(html.escape(wait["text"]), page)
+        # The half hours of the waits: a job has started.
+        self.assertIn('<svg class="chart" role="img" aria-label="Bars for 1 job;', page)
+        self.github.control("POST", "/settings", {"lost_after_ms": 1000})
+        self.assertEqual(self.cli("drain", "--deadline", "1s").returncode, 0)
+        wait_for(lambda: not self.ps()["vms"], "no VM is left", limit=60)
+        self.daemon.stop()
+        self.start_daemon()
+        page = self.get("/")[1]
+        self.assertRegex(page, r"<bdi>first</bdi>.*killed")
+        self.assertIn('aria-label="Bars for 1 job;', page)
+        self.assertEqual(self.get("/", "-H", "Host: evil.example:9840")[0], 403)
         wait_for(lambda: not self.github.runners(), "the runner is gone", limit=60)
         self.check_nothing_left()
 
