@@ -1,7 +1,7 @@
 // What the daemon writes down of the past, and learns from it.
-#include <malloc.h>
-
 #include <utility>
+
+#include <malloc.h>
 
 #include "daemon/daemon.h"
 #include "daemon/fail_point.h"

@@ -25,7 +25,7 @@ class Markup {
   friend Markup safe(std::string_view outside, std::size_t max);
   friend Markup constant(std::string_view ours);
   template <std::size_t n>
-  void add(const char (&literal)[n]) {  // NOLINT(*-avoid-c-arrays): the type of literals
+  void add(const char (&literal)[n]) {
     text_.append(static_cast<const char*>(literal), n - 1);
   }
   void add(const Markup& markup) { text_ += markup.text_; }
