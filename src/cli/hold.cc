@@ -13,7 +13,12 @@ constexpr const char* kDefaultTime = "30m";
 
 int hold(const Context& context, const std::string& vm, const std::string& time) {
   auto duration = time.empty() ? Result<Duration>(Duration{0}) : parse_duration(time);
-  if (!duration) return report(with_context(duration.error(), "--for"));
+  const bool fits = duration && *duration <= std::chrono::hours(24);
+  if (!fits) {
+    std::cerr << "mvrunner: --for: \"" << printable(time, 32)
+              << "\" is not a duration of up to 24h, like 90s, 30m or 2h\n";
+    return exit_usage;
+  }
   auto answer = ask(context, {{"op", "hold"}, {"vm", vm}, {"for_ms", duration->count()}});
   if (!answer) return report(answer.error());
   const std::string name = (*answer)["vm"].get<std::string>();

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "cli/meter.h"
 #include "cli/stores.h"
 #include "image/build.h"
 
@@ -25,7 +26,9 @@ int build(const Context& context, BuildArguments arguments) {
     }
     arguments.options.build_args[argument.substr(0, equals)] = argument.substr(equals + 1);
   }
-  arguments.options.progress = [](const std::string& line) { std::cerr << line << "\n"; };
+  Meter meter;
+  arguments.options.progress = [&meter](const std::string& line) { meter.line(line); };
+  arguments.options.bar = [&meter](Bytes done, Bytes all) { meter.bar(done, all); };
   auto store = open_store<image::ImageStore>(context);
   if (!store) return report_config(store.error());
   auto built = image::build_image(*store, arguments.options);

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "cli/meter.h"
 #include "cli/stores.h"
 
 namespace mvr::cli {
@@ -14,8 +15,10 @@ using nlohmann::json;
 int install(const Context& context, const std::vector<std::string>& packages) {
   auto store = open_store<image::KernelStore>(context);
   if (!store) return report_config(store.error());
-  auto kernel =
-      store->install(packages, [](const std::string& line) { std::cerr << line << "\n"; });
+  Meter meter;
+  auto kernel = store->install(
+      packages, [&meter](const std::string& line) { meter.line(line); },
+      [&meter](Bytes done, Bytes all) { meter.bar(done, all); });
   if (!kernel) return report(kernel.error());
   std::cout << kernel->name << "\n";
   return exit_ok;

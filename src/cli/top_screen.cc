@@ -65,8 +65,9 @@ std::vector<std::string> waits(const json& status) {
       lines.emplace_back("  ... more: mvrunner explain");
       break;
     }
+    const std::string profile = wait.value("profile", "");
     lines.push_back("  " + std::to_string(number(wait, "jobs")) + " " +
-                    printable(wait.value("profile", ""), 64) + ": " +
+                    (profile.empty() ? "of no profile" : printable(profile, 64)) + ": " +
                     printable(wait.value("text", ""), 300));
   }
   return lines;

@@ -17,6 +17,7 @@
 #include "sys/host.h"
 #include "sys/net.h"
 #include "sys/nft.h"
+#include "sys/reflink.h"
 
 namespace mvr::daemon {
 namespace {
@@ -93,6 +94,15 @@ Finding check_disk(const core::Config& config, const HostMeasures& measures) {
                      format_bytes(capacity.disk) + " of it for VMs";
   if (capacity.disk.value > 0) return {"disk", Verdict::ok, std::move(text), ""};
   return {"disk", Verdict::fail, std::move(text), "free space, or lower host.reserve_disk"};
+}
+
+// Scratch disks are copied sparse, so that nothing is lost where it cannot; images may be cloned.
+Finding check_reflink(const core::Config& config) {
+  const bool can = sys::can_clone(config.state_dir);
+  return {"reflink", Verdict::ok,
+          std::string("the file system of ") + config.state_dir +
+              (can ? " clones files" : " does not clone files: copies take time and room"),
+          ""};
 }
 
 std::optional<std::chrono::days> age_of(const image::Manifest& manifest, WallTime now) {
@@ -173,6 +183,7 @@ std::vector<Finding> check_room(const core::Config& config) {
                           " vCPUs for VMs",
                       ""});
   findings.push_back(check_disk(config, *measures));
+  findings.push_back(check_reflink(config));
   for (const auto& line : unfit_profiles(config, capacity)) {
     findings.push_back({"profiles", Verdict::fail, line, "lower its size, or take a larger host"});
   }

@@ -83,7 +83,7 @@ Result<void> write_rootfs(const Builder& builder, const BuildOptions& options,
   TRY_ASSIGN(const std::string tree, container.tree(work + "/tree"));
   TRY(fix_up_rootfs(tree));
   say(options, "writing the filesystem");
-  TRY(write_ext4(tree, work + "/rootfs.ext4", options.name, Bytes{0}));
+  TRY(write_ext4(tree, work + "/rootfs.ext4", options.name, Bytes{0}, options.bar));
   // A container that stays is not worth a failed build: the next one sweeps it.
   if (auto removed = container.remove(); !removed) say(options, removed.error().what);
   return {};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "image/progress.h"
 #include "image/store.h"
 
 namespace mvr::image {
@@ -20,6 +21,7 @@ struct BuildOptions {
   std::string target;
   bool no_cache = false;
   std::function<void(const std::string&)> progress;  // one line per step of ours
+  Bar bar;                                           // how far the latest of them is
 };
 // Builds, flattens, writes ext4 (mke2fs -d), checks it (e2fsck -fn), publishes. On any Err the
 // previous image of that name is untouched and nothing is left behind.
@@ -36,7 +38,7 @@ std::vector<BuilderStatus> find_builders();
 
 // A directory tree with its true owners -> ext4 at `output`. Size is chosen to fit, plus `slack`.
 Result<void> write_ext4(const std::string& tree, const std::string& output,
-                        const std::string& label, Bytes slack);
+                        const std::string& label, Bytes slack, const Bar& bar = {});
 // An empty scratch disk of this size at `path` (sparse, packed metadata, no journal): the
 // template copied for every VM.
 Result<void> make_scratch_template(const std::string& path, Bytes size);

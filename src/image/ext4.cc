@@ -180,8 +180,10 @@ Result<void> check_clean(const std::string& path) {
 }  // namespace
 
 Result<void> write_ext4(const std::string& tree, const std::string& output,
-                        const std::string& label, Bytes slack) {
+                        const std::string& label, Bytes slack, const Bar& bar) {
   TRY_ASSIGN(const Measure measure, measure_tree(tree));
+  const Watcher watcher(bar, Bytes{measure.blocks * kBlock},
+                        [output] { return sys::allocated_size(output); });
   Bytes size = first_size(measure, slack);
   // Spare inodes: lost+found, and what the guest adds if it ever mounts this writable.
   const std::string inodes = std::to_string(measure.inodes + measure.inodes / 16 + 1024);

@@ -49,6 +49,23 @@ Result<void> apt_download(const std::vector<std::string>& packages, const std::s
                                      "; run 'apt-get update', or give a package with --deb FILE");
 }
 
+// 0 when apt does not say: there is no bar then.
+Bytes size_of_downloads(const std::vector<std::string>& packages) {
+  std::vector<std::string> argv = {"apt-get", "download", "--print-uris"};
+  argv.insert(argv.end(), packages.begin(), packages.end());
+  const auto output = run_quiet(argv, kStepLimit);
+  return output ? download_size(*output) : Bytes{0};
+}
+
+Bytes size_of_files(const std::string& directory) {
+  Bytes size;
+  const auto names = sys::list_directory(directory);
+  for (const auto& name : names.value_or(std::vector<std::string>())) {
+    size += sys::allocated_size(directory + "/" + name);
+  }
+  return size;
+}
+
 Result<std::vector<std::string>> dependencies_of(const std::string& package,
                                                  std::string_view prefix) {
   auto output = run_quiet({"apt-cache", "depends", package}, kStepLimit);
@@ -130,6 +147,16 @@ Result<std::string> newest_kernel_package(std::string_view os_release,
                                      architecture + "; give one with --deb FILE");
 }
 
+Bytes download_size(std::string_view uris) {
+  Bytes size;
+  for (const std::string_view line : split(uris, '\n')) {
+    const auto words = split(line, ' ');
+    if (words.size() < 3 || !words[0].starts_with("'")) continue;
+    size += Bytes{parse_u64(words[2]).value_or(0)};
+  }
+  return size;
+}
+
 std::vector<std::string> kernel_dependencies(std::string_view apt_output, std::string_view prefix) {
   std::vector<std::string> found;
   for (const std::string_view line : split(apt_output, '\n')) {
@@ -146,9 +173,11 @@ std::vector<std::string> kernel_dependencies(std::string_view apt_output, std::s
 }
 
 Result<std::vector<std::string>> download_kernel(const std::string& directory,
-                                                 const Progress& progress) {
+                                                 const Progress& progress, const Bar& bar) {
   TRY_ASSIGN(const std::vector<std::string> wanted, wanted_packages());
   for (const std::string& name : wanted) progress("downloading " + name);
+  const Bytes all = bar ? size_of_downloads(wanted) : Bytes{0};
+  const Watcher watcher(bar, all, [directory] { return size_of_files(directory); });
   TRY(apt_download(wanted, directory));
   TRY_ASSIGN(const auto names, sys::list_directory(directory));
   std::vector<std::string> paths;

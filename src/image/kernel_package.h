@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/units.h"
+#include "image/progress.h"
 
 namespace mvr::image {
 
@@ -24,7 +26,9 @@ std::vector<std::string> kernel_dependencies(std::string_view apt_output, std::s
 
 // Fetches the newest kernel's packages into `directory`; returns their paths.
 Result<std::vector<std::string>> download_kernel(const std::string& directory,
-                                                 const Progress& progress);
+                                                 const Progress& progress, const Bar& bar);
+// The sum of the sizes that `apt-get --print-uris` prints: 'URL' NAME SIZE HASH.
+Bytes download_size(std::string_view uris);
 
 struct UnpackedKernel {
   std::string release;  // "6.1.0-39-cloud-amd64"

@@ -172,12 +172,13 @@ Result<Kernel> KernelStore::find(const std::string& name) const {
 }
 
 Result<Kernel> KernelStore::install(const std::vector<std::string>& packages,
-                                    const std::function<void(const std::string&)>& progress) const {
+                                    const std::function<void(const std::string&)>& progress,
+                                    const Bar& bar) const {
   const Progress say = progress ? progress : [](const std::string&) {};
   TRY_ASSIGN(std::vector<std::string> files, given_packages(packages));
   TRY_ASSIGN(const WorkDirectory work, make_work_directory(state_dir_));
   if (files.empty()) {
-    TRY_ASSIGN(files, download_kernel(work.path(), say));
+    TRY_ASSIGN(files, download_kernel(work.path(), say, bar));
   }
   TRY_ASSIGN(const UnpackedKernel unpacked, unpack_kernel(files, work.path(), say));
   const std::string entry = work.path() + "/entry";

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/units.h"
+#include "image/progress.h"
 
 namespace mvr::image {
 
@@ -90,9 +91,11 @@ class KernelStore {
   Result<Kernel> find(const std::string& name) const;
   // From kernel package files (.deb: the image and, where the distribution splits them off, its
   // modules); none given: this distribution's newest cloud kernel through `apt-get download`.
-  // `progress` gets one line per step. On any Err the store is as before.
+  // `progress` gets one line per step, `bar` how far a download is. On any Err the store is as
+  // before.
   Result<Kernel> install(const std::vector<std::string>& packages,
-                         const std::function<void(const std::string&)>& progress) const;
+                         const std::function<void(const std::string&)>& progress,
+                         const Bar& bar = {}) const;
   Result<void> remove(const std::string& name) const;
 
  private:

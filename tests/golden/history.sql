@@ -28,3 +28,12 @@ INSERT INTO finished (vm, profile, scope, job, result, cause, cause_text, exit_c
  VALUES ('large-000006', 'large', 'acme', '', '', 'boot_timeout', 'boot timeout', NULL, 1795168800000, NULL, NULL, 1795168920000, 'build-7', 8, 34359738368, 64424509440, '', '', NULL, 'mv-build-7-00000006', 0, 0, 0, '', '', '', '', NULL, NULL);
 INSERT INTO finished (vm, profile, scope, job, result, cause, cause_text, exit_code, created_ms, listening_ms, started_ms, ended_ms, host, vcpus, memory, disk, repository, workflow, queued_ms, runner, job_id, run_id, attempt, conclusion, branch, event, actor, first_step_ms, completed_ms)
  VALUES ('small-000007', 'small', 'acme', '', '', 'unused', '', NULL, 1795169400000, 1795169402000, NULL, 1795169462000, 'build-7', 2, 4294967296, 21474836480, '', '', NULL, 'mv-build-7-00000007', 0, 0, 0, '', '', '', '', NULL, NULL);
+-- Version 4: what the guests said they used.
+ALTER TABLE finished ADD COLUMN memory_peak INTEGER;
+ALTER TABLE finished ADD COLUMN disk_peak INTEGER;
+ALTER TABLE finished ADD COLUMN cpu_ms INTEGER;
+UPDATE finished SET memory_peak = 1500000000 + id * 100000000, disk_peak = 2000000000,
+  cpu_ms = 45000 WHERE profile = 'small' AND job <> '';
+UPDATE finished SET memory_peak = 3000000000, disk_peak = 5000000000, cpu_ms = 3600000
+  WHERE profile = 'large' AND job <> '';
+PRAGMA user_version = 4;
