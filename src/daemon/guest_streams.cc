@@ -82,9 +82,6 @@ bool GuestStreams::write_some(Key key, Stream& stream) {
     (void)hooks_.send(key.first,
                       channel::StreamAck{key.second, static_cast<std::uint32_t>(written)});
   }
-  if (stream.pending.empty() && stream.output_ended) {
-    (void)::shutdown(stream.socket.get(), SHUT_WR);
-  }
   if (stream.pending.empty() && stream.exit_code) {
     end(key, stream.exit_code);
     return false;
@@ -115,7 +112,6 @@ void GuestStreams::handle(core::Slot slot, const channel::StreamData& message) {
   // More than was acknowledged: not an agent of ours.
   if (stream.pending.size() + message.data.size() > channel::kStreamWindow) return give_up(key);
   stream.pending += message.data;
-  stream.output_ended = stream.output_ended || message.data.empty();
   (void)write_some(key, stream);
 }
 

@@ -45,7 +45,6 @@ class GuestStreams {
     sys::Watch watch;
     std::uint64_t client = 0;
     std::string pending;  // for the client
-    bool output_ended = false;
     bool input_ended = false;
     std::size_t credit = channel::kStreamWindow;
     std::optional<int> exit_code;

@@ -116,14 +116,19 @@ def openapi_description():
 
 
 def promtool():
-    """Prometheus' own checker out of Debian's package, which is unpacked and not installed."""
-    target = CACHE / "promtool"
+    """Prometheus' own checker."""
+    return unpacked("prometheus", "usr/bin/promtool")
+
+
+def unpacked(package, program):
+    """A program out of a Debian package, which is unpacked and not installed."""
+    target = CACHE / pathlib.Path(program).name
     if not target.exists():
-        with tempfile.TemporaryDirectory(prefix="promtool.", dir=CACHE) as work:
-            subprocess.run(["apt-get", "download", "-qq", "prometheus"], cwd=work, check=True)
-            (package,) = pathlib.Path(work).glob("prometheus_*.deb")
-            subprocess.run(["dpkg", "-x", package, "all"], cwd=work, check=True)
-            os.rename(f"{work}/all/usr/bin/promtool", target)
+        with tempfile.TemporaryDirectory(prefix="package.", dir=CACHE) as work:
+            subprocess.run(["apt-get", "download", "-qq", package], cwd=work, check=True)
+            (file,) = pathlib.Path(work).glob(f"{package}_*.deb")
+            subprocess.run(["dpkg", "-x", file, "all"], cwd=work, check=True)
+            os.rename(f"{work}/all/{program}", target)
     return target
 
 

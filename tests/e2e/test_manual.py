@@ -2,6 +2,7 @@
 
 What cannot be run here stands in ELSEWHERE with the place that does."""
 
+import json
 import os
 import pathlib
 import re
@@ -16,6 +17,7 @@ from harness import SOURCE, MvrunnerTest, main, wait_for
 ELSEWHERE = {
     "scripts/demo": "a person, on a fresh machine",
     "scripts/test": "this is it",
+    "cmake -S": "scripts/test, in several flavours",
     "cmake --build": "scripts/test, in several flavours",
     "systemctl enable --now mvrunner": "the systemd host's test",
     "images/debian-12/rootfs": "e2e.prepare",
@@ -47,7 +49,7 @@ def man_examples(page):
     section = re.search(r"^\.Sh EXAMPLES\n(.*?)(?=^\.Sh )", text, re.S | re.M)
     if not section:
         return []
-    found = re.findall(r"^\.Dl (.*)$|^\.Bd .*?\n(.*?)^\.Ed$", section[1], re.S | re.M)
+    found = re.findall(r"^\.Dl ([^\n]*)$|^\.Bd [^\n]*\n(.*?)^\.Ed$", section[1], re.S | re.M)
     return [unescaped(line or block) for line, block in found]
 
 
@@ -88,9 +90,36 @@ class Manual(MvrunnerTest):
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=limit)
 
+    def check_file(self, example):
+        """True for an example that is a part of a file: its reader has taken it."""
+        file = self.root / "example"
+        text = example
+        if re.match(r"[a-z_]+:\n", example):
+            command = self.mvrunner("config", "check", file)
+        elif "reverse_proxy" in example:
+            command = [state.unpacked("caddy", "usr/bin/caddy"), "validate", "--adapter",
+                       "caddyfile", "--config", file]
+        elif example.startswith("location"):
+            places = " ".join(f"{kind}_temp_path {self.root}/{kind};" for kind in
+                              ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+            text = (f"pid {self.root}/nginx.pid; events {{}} http {{ access_log off; {places} "
+                    f"server {{ listen 127.0.0.1:1; {example} }} }}")
+            command = [state.unpacked("nginx", "usr/sbin/nginx"), "-t", "-p", self.root, "-e",
+                       "stderr", "-c", file]
+        elif "mvrunner_" in example:
+            rules = [{"alert": "Example", "expr": example}]
+            text = json.dumps({"groups": [{"name": "examples", "rules": rules}]})
+            command = [state.promtool(), "check", "rules", file]
+        else:
+            return False
+        file.write_text(text)
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
+        self.assertEqual(done.returncode, 0, f"{example}\n{done.stdout}{done.stderr}")
+        return True
+
     def check(self, example):
         with self.subTest(example=example):
-            if is_elsewhere(example):
+            if is_elsewhere(example) or self.check_file(example):
                 return
             # Lists and reports take moments; what follows or waits ends with the job.
             done = self.run_example(example.replace(" VM", f" {self.environment['VM']}")
