@@ -89,7 +89,7 @@ history::FinishedJob ended(int number, WallTime wall) {
 void fill_samples(Host& host, WallTime wall, double level) {
   core::Capacity all{gib(1000), 1000, gib(1), 1};
   for (int minute = 24 * 60; minute > 0; --minute) {
-    if (minute > 900 && minute < 1010) continue;
+    if (minute > 860 && minute < 1010) continue;
     const double wave = 0.5 + 0.5 * std::sin(minute / 140.0) * std::cos(minute / 37.0);
     core::Capacity used;
     used.memory = gib(static_cast<std::uint64_t>(1000 * level * wave));
