@@ -61,6 +61,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(core::Config config, DaemonOptions
   TRY_ASSIGN(daemon->control_, Control::open(*daemon));
   fail_point("control socket open");
   TRY(daemon->open_web());
+  if (daemon->options_.leave) daemon->post(core::DrainChanged{true, std::nullopt});
   daemon->resume_draining();
   daemon->measure();
   daemon->measure_pressure();
@@ -82,6 +83,10 @@ Result<void> Daemon::open_host() {
   TRY_ASSIGN(lock_, std::move(lock));
   fail_point("locked");
   TRY_ASSIGN(loop_, sys::Loop::create());
+  TRY_ASSIGN(sys::Notifier notifier, sys::Notifier::from_environment());
+  // The daemon of a `mvrunner run` is nobody's service, whoever started that.
+  if (options_.exit_when_idle) notifier = {};
+  service_ = std::make_unique<ServiceLink>(*loop_, std::move(notifier));
   releases_ = std::make_unique<ReleaseWatch>(*loop_, [this] { check_images(); });
   TRY(loop_->on_signals({SIGTERM, SIGINT, SIGPIPE, SIGHUP}, [this](int number) {
     if (number == SIGPIPE) return;
@@ -164,6 +169,13 @@ void Daemon::take_over_one(const core::Leftover& leftover, const core::SurveyPla
 }
 
 Reloaded Daemon::reload() {
+  service_->reloading();
+  Reloaded reloaded = read_again();
+  service_->ready();
+  return reloaded;
+}
+
+Reloaded Daemon::read_again() {
   Reloaded reloaded;
   if (options_.exit_when_idle) {
     reloaded.problems = {"this daemon serves one `mvrunner run` only, and ends after it"};
@@ -271,10 +283,12 @@ Result<void> Daemon::run() {
        {"vcpus", std::to_string(world_.capacity.vcpus)},
        {"profiles", std::to_string(config_.profiles.size())},
        {"scopes", std::to_string(config_.github.scopes.size())}});
+  service_->ready();
   while (!stop_requested_ && !is_done()) {
     TRY(loop_->run_once());
     turn();
   }
+  service_->stopping();
   TRY(end_discovery());
   // A record may only wait for GitHub's word; the next daemon's sweep sees to its runner.
   const bool in_use =
@@ -294,6 +308,7 @@ void Daemon::leave_host() {
 }
 
 bool Daemon::is_done() const {
+  if (options_.leave) return world_.vms.empty();
   return options_.exit_when_idle && was_busy_ && commands_.empty() && world_.vms.empty() &&
          control_->idle();
 }
@@ -317,6 +332,7 @@ void Daemon::turn() {
   performer_->save(world_);
   was_busy_ = was_busy_ || !commands_.empty();
   control_->flush();
+  service_->show(service_status(world_, plan_));
   arm();
 }
 

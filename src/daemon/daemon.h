@@ -25,6 +25,7 @@
 #include "daemon/resolver.h"
 #include "daemon/runner_release.h"
 #include "daemon/samples.h"
+#include "daemon/service.h"
 #include "daemon/tally.h"
 #include "daemon/web.h"
 #include "daemon/webhook.h"
@@ -40,6 +41,8 @@ struct DaemonOptions {
   std::string config_path;  // read again by reload()
   // End by itself once it was busy and is idle again: how `mvrunner run` works without a daemon.
   bool exit_when_idle = false;
+  // Take no jobs, and end once no VM is left: how a host is left by a package that is removed.
+  bool leave = false;
 };
 
 class Daemon {
@@ -78,6 +81,7 @@ class Daemon {
   Result<std::unique_ptr<github::Client>> make_client(const core::GithubSettings& settings,
                                                       github::Keyring keyring);
   Result<void> take_over();
+  Reloaded read_again();
   Result<void> try_reload(core::Config config, Reloaded& reloaded);
   void discover();
   Result<void> end_discovery();
@@ -115,6 +119,7 @@ class Daemon {
   DaemonOptions options_;
   Fd lock_;
   std::unique_ptr<sys::Loop> loop_;
+  std::unique_ptr<ServiceLink> service_;
   std::unique_ptr<MachineRoom> room_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Resolver> resolver_;

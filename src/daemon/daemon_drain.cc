@@ -21,6 +21,7 @@ constexpr std::size_t kMaxMark = 64;
 std::string Daemon::draining_mark() const { return config_.state_dir + "/draining"; }
 
 void Daemon::keep_draining() {
+  if (options_.leave) return;  // for this daemon only: mvrunner may be installed again
   const bool draining = world_.draining;
   std::string until;
   if (world_.drain_deadline) {

@@ -129,6 +129,11 @@ std::string render_host_table(const core::Config& config) {
   return replace_table(host.nft_table, body);
 }
 
+Result<void> Network::make_namespace(const core::Config& config) {
+  const std::string name = core::host_names(config).netns;
+  return context(sys::open_netns(name).map([](const Fd&) {}), "network namespace " + name);
+}
+
 Result<Network> Network::up(const core::Config& config, const std::vector<core::Slot>& slots) {
   const core::HostNames names = core::host_names(config);
   Network network;

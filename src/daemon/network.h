@@ -27,6 +27,8 @@ std::string render_host_table(const core::Config& config);
 
 class Network {
  public:
+  // The named namespace alone, when it is missing.
+  static Result<void> make_namespace(const core::Config& config);
   // Makes what is missing and replaces our two tables; `slots` are the VMs adopted at start.
   static Result<Network> up(const core::Config& config, const std::vector<core::Slot>& slots);
 

@@ -21,6 +21,7 @@ namespace {
 constexpr std::array<std::string_view, 3> kWanted{"cpu", "memory", "pids"};
 // Where the daemon itself goes in a delegated group; systemd's DelegateSubgroup= may name it too.
 constexpr std::string_view kOwnGroup = "daemon";
+constexpr std::string_view kService = ".service";
 
 Result<void> write_at(int directory, const char* name, const std::string& text) {
   const Fd fd(::openat(directory, name, O_WRONLY | O_CLOEXEC));
@@ -80,6 +81,12 @@ Result<void> move_into_own_group(const std::string& directory) {
   return write_file(own + "/cgroup.procs", std::to_string(::getpid()));
 }
 
+// ".../mvrunner-vms.service" for ".../mvrunner.service"; empty for what is no service.
+std::string group_beside(const std::string& own) {
+  if (!own.ends_with(kService)) return {};
+  return own.substr(0, own.size() - kService.size()) + "-vms" + std::string(kService);
+}
+
 struct Position {
   std::string mount;
   std::string own;
@@ -99,6 +106,7 @@ Result<Position> find_position() {
 Result<std::string> find_base() {
   TRY_ASSIGN(const Position position, find_position());
   if (position.own == position.mount) return position.mount;
+  if (const std::string beside = group_beside(position.own); is_delegated(beside)) return beside;
   const std::size_t slash = position.own.find_last_of('/');
   const std::string parent = position.own.substr(0, slash);
   if (position.own.substr(slash + 1) == kOwnGroup && is_delegated(parent)) return parent;

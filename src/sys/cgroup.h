@@ -36,12 +36,14 @@ class Cgroup {
   Fd fd_;
 };
 
-// Where mvrunner's groups live: one directory below the group systemd delegated to the service
-// (Delegate=yes; recognised by its mark), else below the root of the cgroup2 mount. A group with
-// processes of its own cannot give controllers to its children, so in a delegated group open()
-// first moves this process into the child "daemon"; ours then lies beside that. (A unit should
-// say DelegateSubgroup=daemon where systemd has it (254): without it a restart can fail with
-// EBUSY, since the new main process starts in the delegated group itself.)
+// Where mvrunner's groups live: one directory below the first of
+//  * the group systemd delegated (Delegate=yes; recognised by its mark) to the unit beside ours,
+//    X-vms.service for X.service;
+//  * the group it delegated to our own unit. A group with processes of its own cannot give
+//    controllers to its children, so open() first moves this process into the child "daemon";
+//  * the root of the cgroup2 mount.
+// With the second, a restart fails with EBUSY while VMs run: systemd starts the new main process
+// in the delegated group itself (but for DelegateSubgroup=daemon, from systemd 254 on).
 class CgroupRoot {
  public:
   // `name` becomes one directory. Err unsupported when there is no cgroup2 mount at all.
