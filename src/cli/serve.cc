@@ -2,8 +2,10 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/cli.h"
+#include "core/names.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
+#include "sys/files.h"
 
 namespace mvr::cli {
 namespace {
@@ -12,15 +14,23 @@ struct ServeOptions {
   bool for_run = false;
   bool leave = false;
   bool prepare = false;
+  bool tidy = false;
 };
+
+// For the unit, in the host's view of the file system: the VMs' namespace is named before the
+// daemon starts, and what is left of the network goes after it ended, unless VMs are there.
+int serve_unit(const core::Config& config, const ServeOptions& options) {
+  const auto vms = sys::list_directory(core::host_names(config).vms_directory);
+  if (options.tidy && vms && !vms->empty()) return exit_ok;
+  const auto done =
+      options.tidy ? daemon::Network::down(config) : daemon::Network::make_namespace(config);
+  return done ? static_cast<int>(exit_ok) : report(done.error());
+}
 
 int serve(const Context& context, const ServeOptions& options) {
   auto config = load_config(context, true);
   if (!config) return report_config(config.error());
-  if (options.prepare) {
-    if (auto made = daemon::Network::make_namespace(*config); !made) return report(made.error());
-    return exit_ok;
-  }
+  if (options.prepare || options.tidy) return serve_unit(*config, options);
   if (auto set = daemon::set_log_level(options.for_run ? "warn" : config->log_level); !set)
     return report(set.error());
   if (options.for_run) config->github.scopes.clear();
@@ -42,8 +52,8 @@ void register_serve(CLI::App& app, Context& context, int& exit_code) {
   auto* for_run = verb->add_flag("--for-run", options->for_run)->group("");
   // How a package that is removed leaves the host: see packaging/leave.
   verb->add_flag("--leave", options->leave)->group("")->excludes(for_run);
-  // What the unit does before it takes the daemon's view of the file system away: see there.
-  verb->add_flag("--prepare", options->prepare)->group("");
+  verb->add_flag("--prepare", options->prepare)->group("")->excludes(for_run);
+  verb->add_flag("--tidy", options->tidy)->group("")->excludes(for_run);
   verb->callback([&context, &exit_code, options] { exit_code = serve(context, *options); });
 }
 

@@ -19,7 +19,7 @@ namespace mvr::sys {
 namespace {
 
 constexpr std::array<std::string_view, 3> kWanted{"cpu", "memory", "pids"};
-// Where the daemon itself goes in a delegated group; systemd's DelegateSubgroup= may name it too.
+// Where the processes of a delegated group itself go; systemd's DelegateSubgroup= may name it too.
 constexpr std::string_view kOwnGroup = "daemon";
 constexpr std::string_view kService = ".service";
 
@@ -74,11 +74,26 @@ void enable_controllers(const std::string& directory) {
   }
 }
 
-// A group with processes cannot give controllers to its children: the daemon makes room.
-Result<void> move_into_own_group(const std::string& directory) {
+// A group with processes cannot give controllers to its children: those in it make room, here the
+// daemon. Whoever ended meanwhile is not missed.
+Result<void> move_into_child(const std::string& directory, const std::vector<std::string>& pids) {
   const std::string own = directory + "/" + std::string(kOwnGroup);
   if (::mkdir(own.c_str(), 0755) != 0 && errno != EEXIST) return fail_errno(errno, own);
-  return write_file(own + "/cgroup.procs", std::to_string(::getpid()));
+  for (const std::string& pid : pids) {
+    auto moved = write_file(own + "/cgroup.procs", pid);
+    if (!moved && moved.error().code != Errc::not_found) return moved;
+  }
+  return {};
+}
+
+std::vector<std::string> members_of(const std::string& directory) {
+  std::vector<std::string> pids;
+  const auto text = read_file(directory + "/cgroup.procs");
+  if (!text) return pids;
+  for (const std::string_view pid : split(*text, '\n')) {
+    if (!pid.empty()) pids.emplace_back(pid);
+  }
+  return pids;
 }
 
 // ".../mvrunner-vms.service" for ".../mvrunner.service"; empty for what is no service.
@@ -106,12 +121,15 @@ Result<Position> find_position() {
 Result<std::string> find_base() {
   TRY_ASSIGN(const Position position, find_position());
   if (position.own == position.mount) return position.mount;
-  if (const std::string beside = group_beside(position.own); is_delegated(beside)) return beside;
+  if (const std::string beside = group_beside(position.own); is_delegated(beside)) {
+    TRY(move_into_child(beside, members_of(beside)));
+    return beside;
+  }
   const std::size_t slash = position.own.find_last_of('/');
   const std::string parent = position.own.substr(0, slash);
   if (position.own.substr(slash + 1) == kOwnGroup && is_delegated(parent)) return parent;
   if (!is_delegated(position.own)) return position.mount;
-  TRY(move_into_own_group(position.own));
+  TRY(move_into_child(position.own, {std::to_string(::getpid())}));
   return position.own;
 }
 

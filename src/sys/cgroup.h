@@ -38,7 +38,8 @@ class Cgroup {
 
 // Where mvrunner's groups live: one directory below the first of
 //  * the group systemd delegated (Delegate=yes; recognised by its mark) to the unit beside ours,
-//    X-vms.service for X.service;
+//    X-vms.service for X.service; open() moves the processes that stand in it, which keep it, into
+//    the child "daemon";
 //  * the group it delegated to our own unit. A group with processes of its own cannot give
 //    controllers to its children, so open() first moves this process into the child "daemon";
 //  * the root of the cgroup2 mount.

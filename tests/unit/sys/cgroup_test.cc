@@ -1,8 +1,14 @@
 #include "sys/cgroup.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+
 #include <csignal>
 
 #include "helpers.h"
+#include "sys/cgroup_paths.h"
 #include "sys/process.h"
 
 namespace mvr::sys {
@@ -126,6 +132,54 @@ TEST_CASE("a descriptor that is no group is refused by the kernel, and that is s
   const auto process = Process::spawn(options);
   REQUIRE_FALSE(process);
   CHECK(process.error().what.rfind("spawn /bin/true: clone into the cgroup: ", 0) == 0);
+}
+
+// Two groups as systemd makes them for a service and for the one beside it; gone afterwards.
+class Units {
+ public:
+  Units() {
+    const auto mount = find_cgroup_mount(read_file("/proc/self/mountinfo", 16U << 20U).value());
+    REQUIRE(mount);
+    own = mount->path + "/" + unique_name() + ".service";
+    beside = mount->path + "/" + unique_name() + "-vms.service";
+    REQUIRE(::mkdir(own.c_str(), 0755) == 0);
+    REQUIRE(::mkdir(beside.c_str(), 0755) == 0);
+    REQUIRE(::setxattr(beside.c_str(), "trusted.delegate", "1", 1, 0) == 0);
+  }
+  Units(const Units&) = delete;
+  Units& operator=(const Units&) = delete;
+  ~Units() {
+    for (const std::string& path : {beside + "/mvrt", beside + "/daemon", beside, own}) {
+      (void)::rmdir(path.c_str());
+    }
+  }
+  std::string own;
+  std::string beside;
+};
+
+TEST_CASE("groups go to the delegated unit beside ours, where what keeps it makes room") {
+  MVR_NEEDS_ROOT();
+  const Units units;
+  SpawnOptions options;
+  options.argv = {"/bin/sleep", "100"};
+  const Fd group(::open(units.beside.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  options.cgroup_fd = group.get();
+  auto keeper = Process::spawn(options);
+  REQUIRE(keeper);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {  // as the service: this process stays where it is
+    const bool moved = write_file(units.own + "/cgroup.procs", "0").has_value();
+    const bool opened = moved && CgroupRoot::open("mvrt").has_value();
+    ::_exit(opened && exists(units.beside + "/mvrt") ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  CHECK(read_file(units.beside + "/cgroup.procs") == "");
+  CHECK(read_file(units.beside + "/daemon/cgroup.procs") == std::to_string(keeper->pid()) + "\n");
+  REQUIRE(keeper->signal(SIGKILL));
+  CHECK(keeper->wait(kLong));
 }
 
 }  // namespace
