@@ -20,11 +20,16 @@ constexpr std::array<Register, 20> kVerbs = {
     register_ssh,    register_exec,   register_logs,   register_events,   register_hold,
     register_kill,   register_drain,  register_reload, register_image,    register_kernel,
     register_runner, register_config, register_report, register_simulate, register_doctor,
+constexpr std::array<Register, 18> kVerbs = {
+    register_init,   register_serve,  register_run,        register_ps,     register_explain,
+    register_ssh,    register_logs,   register_drain,      register_kill,   register_reload,
+    register_image,  register_kernel, register_runner,     register_config, register_simulate,
+    register_report, register_doctor, register_completion,
 };
 
 constexpr const char* kAbout =
     "mvrunner turns this Linux host into GitHub Actions runners: a fresh microVM for every job.\n"
-    "Start with: mvrunner kernel install; mvrunner image build -t debian-12 DIR; mvrunner serve";
+    "Start with: mvrunner init";
 
 // What is wrong with the verb at `place`, when that is what went wrong: none or an unknown one.
 std::string verb_error(const CLI::App& app, const CLI::App& place) {

@@ -34,6 +34,7 @@ struct Context {
 // A verb registers its subcommand, options and callback; the callback stores the exit code.
 using Register = void (*)(CLI::App& app, Context& context, int& exit_code);
 
+void register_init(CLI::App& app, Context& context, int& exit_code);
 void register_serve(CLI::App& app, Context& context, int& exit_code);
 void register_run(CLI::App& app, Context& context, int& exit_code);
 void register_ps(CLI::App& app, Context& context, int& exit_code);
@@ -53,6 +54,7 @@ void register_runner(CLI::App& app, Context& context, int& exit_code);
 void register_simulate(CLI::App& app, Context& context, int& exit_code);
 void register_report(CLI::App& app, Context& context, int& exit_code);
 void register_doctor(CLI::App& app, Context& context, int& exit_code);
+void register_completion(CLI::App& app, Context& context, int& exit_code);
 void register_config(CLI::App& app, Context& context, int& exit_code);
 
 // Loads the configuration; all its problems are printed. Without a file at the default place the
