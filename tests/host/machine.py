@@ -4,6 +4,7 @@ AMD's virtualization, so that it has a /dev/kvm that works, and systemd runs it.
 import base64
 import fcntl
 import hashlib
+import inspect
 import os
 import pathlib
 import shutil
@@ -43,8 +44,9 @@ def disk(packages, seed, parts):
     whose names change with their content: the directory with root.ext4, vmlinuz and initrd."""
     names = sorted({*BASE, *packages})
     key = hashlib.sha256()
-    for part in (pathlib.Path(__file__).read_bytes(), (HERE / "console.sh").read_bytes(),
-                 " ".join(names).encode(), str(seed).encode(), _listing(seed, parts), time.strftime("%G-%V").encode()):
+    made_by = inspect.getsource(_make) + UNIT + NETWORK + FSTAB + DISK
+    for part in (made_by.encode(), (HERE / "console.sh").read_bytes(), " ".join(names).encode(),
+                 str(seed).encode(), _listing(seed, parts), time.strftime("%G-%V").encode()):
         key.update(part + b"\0")
     target = CACHE / f"host-{key.hexdigest()[:16]}"
     CACHE.mkdir(parents=True, exist_ok=True)
