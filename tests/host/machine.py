@@ -21,6 +21,7 @@ BASE = ("systemd", "systemd-sysv", "udev", "kmod", "procps", "initramfs-tools",
         "linux-image-cloud-amd64")
 DISK = "6G"
 KEPT = 7 * 24 * 3600  # seconds an older disk is kept
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 UNIT = """[Unit]
 Description=Commands of the test
 ConditionPathExists=/dev/virtio-ports/test.console
@@ -118,7 +119,7 @@ class Machine:
         listener.bind(str(address))
         listener.listen(1)
         command = [
-            "qemu-system-x86_64", "-M", "q35,usb=off,smbus=off", "-accel", "tcg,tb-size=768",
+            *DIES_WITH_US, "qemu-system-x86_64", "-M", "q35,usb=off,smbus=off", "-accel", "tcg,tb-size=768",
             "-cpu", "max,+svm", "-m", str(memory), "-smp", str(cpus), "-nodefaults",
             "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", files / "vmlinuz", "-initrd", files / "initrd", "-append",
@@ -131,15 +132,21 @@ class Machine:
             "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=test,path={address}",
             "-device", "virtserialport,chardev=test,name=test.console"]
-        self.started = time.monotonic()
         with open(self.work / "qemu.log", "wb") as log:
             self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, start_new_session=True,
                                             env={**os.environ, "TMPDIR": str(self.work)})
-        listener.settimeout(30)
-        self.channel = listener.accept()[0]
-        listener.close()
+        self.channel = None
         self.buffer = b""
+        try:
+            listener.settimeout(30)
+            self.channel = listener.accept()[0]
+        except OSError as error:
+            self.stop()
+            said = (self.work / "qemu.log").read_text(errors="replace")
+            raise AssertionError(f"QEMU did not start: {said}") from error
+        finally:
+            listener.close()
 
     def run(self, command, limit=120):
         """(exit status, output) of a command for bash."""
@@ -176,4 +183,5 @@ class Machine:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self.channel.close()
+        if self.channel:
+            self.channel.close()

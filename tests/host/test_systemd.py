@@ -48,7 +48,7 @@ class Github:
     """The stand-in GitHub on this host's loopback."""
 
     def __init__(self, log):
-        command = ["node", SOURCE / "tests/fakes/github/server.mjs", "--listen", "127.0.0.1:0",
+        command = [*machine.DIES_WITH_US, "node", SOURCE / "tests/fakes/github/server.mjs", "--listen", "127.0.0.1:0",
                    "--token", TOKEN]
         with open(log, "wb") as output:
             self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
@@ -56,6 +56,11 @@ class Github:
         self.url = json.loads(self.process.stdout.readline())["url"]
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         self.control("POST", "/repos", {"repo": "acme/widgets"})
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        self.process.stdout.close()
 
     def control(self, method, path, body=None):
         request = urllib.request.Request(
@@ -123,8 +128,7 @@ class Systemd(unittest.TestCase):
         files = machine.disk(names, state.prepare(), state.STORES)
         self.say("disk ready")
         self.github = Github(self.work / "github.log")
-        self.addCleanup(self.github.process.wait)
-        self.addCleanup(self.github.process.terminate)
+        self.addCleanup(self.github.stop)
         self.gates = Gates()
         self.addCleanup(self.gates.stop)
         self.host = machine.Machine(files, self.work)
@@ -223,7 +227,8 @@ class Systemd(unittest.TestCase):
         self.install()
         self.serve()
         self.upgrade_and_crash()
-        self.remove()
+        self.remove_idle_and_come_back()
+        self.remove_busy()
         self.assertEqual(self.traces(), before)
 
     def traces(self):
@@ -285,7 +290,16 @@ class Systemd(unittest.TestCase):
         self.say(f"in a KVM guest, with memory.max {limits[0]}, cpu.max {limits[1]}, "
                  f"pids.max {limits[2]}")
 
-    def remove(self):
+    def remove_idle_and_come_back(self):
+        self.host.check("dpkg --remove mvrunner", 300)
+        self.host.check("! test -e /run/mvrunner && ! nft list tables | grep . && "
+                        "! ip netns list | grep . && ! pgrep -x 'mvrunner|sleep|dnsmasq'")
+        self.host.check("test -e /etc/mvrunner/mvrunner.yaml -a -e /var/lib/mvrunner/history.sqlite")
+        self.host.check("dpkg -i /root/newer.deb", 300)
+        self.wait_active()  # it was enabled before
+        self.say("removed without a job, and installed again")
+
+    def remove_busy(self):
         job = self.start_job("second")
         vmm = self.vmm()
         said = self.host.check("dpkg --remove mvrunner", 300)
