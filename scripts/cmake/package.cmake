@@ -43,7 +43,8 @@ install(FILES ${made}/completion.fish RENAME mvrunner.fish
 
 install(FILES ${changelog} ${debian}/copyright README.md
   DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/mvrunner)
-install(FILES config/mvrunner.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/mvrunner/examples)
+install(FILES config/mvrunner.yaml config/grafana-dashboard.json
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/mvrunner/examples)
 install(FILES config/mvrunner.service config/mvrunner-vms.service DESTINATION lib/systemd/system)
 install(FILES ${debian}/mvrunner.sysusers DESTINATION lib/sysusers.d RENAME mvrunner.conf)
 install(PROGRAMS ${debian}/leave DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/mvrunner)

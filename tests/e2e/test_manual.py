@@ -18,18 +18,15 @@ ELSEWHERE = {
     "scripts/demo": "a person, on a fresh machine",
     "scripts/test": "this is it",
     "cmake -S": "scripts/test, in several flavours",
-    "cmake --build": "scripts/test, in several flavours",
-    "systemctl enable --now mvrunner": "the systemd host's test",
-    "images/debian-12/rootfs": "e2e.prepare",
-    "mvrunner image build -t debian-12 images/debian-12": "e2e.prepare",
+    "cmake --build": "e2e.systemd, which installs the package",
+    "mvrunner init": "e2e.init",
+    "./rootfs": "e2e.prepare",
+    "mvrunner image build": "e2e.prepare",
     "mvrunner kernel install": "e2e.prepare",
-    "cp config/mvrunner.yaml /etc/mvrunner/": "unit.config, which reads the file",
-    "install -D -m 600 /dev/stdin /etc/mvrunner/token": "the systemd host's test",
+    "systemctl enable --now mvrunner": "e2e.systemd",
     "ssh -F vms -N -L": "e2e.debug, which uses the same configuration for scp",
     "mvrunner top": "e2e.debug, in a terminal",
     "mvrunner doctor": "e2e.doctor",
-    "apt": "the systemd host's test",
-    "mvrunner init": "e2e.init",
 }
 # They end the VM the others look at.
 LAST = ["mvrunner kill", "mvrunner drain"]
@@ -137,7 +134,7 @@ class Manual(MvrunnerTest):
             examples += man_examples(page)
         self.assertGreater(len(examples), 40)
         for part in ELSEWHERE:
-            self.assertTrue(part in ("apt", "mvrunner init") or any(part in e for e in examples),
+            self.assertTrue(any(part in each for each in examples),
                             f"nothing has the example {part!r} any more")
         with tarfile.open(self.place / "actions-runner-linux-x64-2.336.0.tar.gz", "w:gz") as tar:
             tar.add(state.RUNNER, arcname=".")
@@ -193,7 +190,7 @@ class Pages(MvrunnerTest):
         top = subprocess.run([state.MVRUNNER, "--help"], capture_output=True, text=True).stdout
         verbs = re.findall(r"^  ([a-z-]+) {2,}", top[top.index("Subcommands:"):], re.M)
         self.assertGreater(len(verbs), 15)
-        missing = [verb for verb in verbs if verb not in ("version", "undrain")
+        missing = [verb for verb in verbs if verb not in ("version", "undrain", "completion")
                    and f"mvrunner-{verb}.1" not in names]
         self.assertEqual(missing, [])
         overview = (SOURCE / "man/mvrunner.1").read_text()
