@@ -50,7 +50,7 @@ void register_serve(CLI::App& app, Context& context, int& exit_code) {
   auto options = std::make_shared<ServeOptions>();
   // How `mvrunner run` works on a host without a daemon: no scopes, ends when idle.
   auto* for_run = verb->add_flag("--for-run", options->for_run)->group("");
-  // How a package that is removed leaves the host: see packaging/leave.
+  // How a package that is removed leaves the host: see config/debian/leave.
   verb->add_flag("--leave", options->leave)->group("")->excludes(for_run);
   verb->add_flag("--prepare", options->prepare)->group("")->excludes(for_run);
   verb->add_flag("--tidy", options->tidy)->group("")->excludes(for_run);

@@ -20,7 +20,7 @@ ELSEWHERE = {
     "cmake -S": "scripts/test, in several flavours",
     "cmake --build": "e2e.systemd, which installs the package",
     "mvrunner init": "e2e.init",
-    "./rootfs": "e2e.prepare",
+    "debian-12/rootfs": "e2e.prepare",
     "mvrunner image build": "e2e.prepare",
     "mvrunner kernel install": "e2e.prepare",
     "systemctl enable --now mvrunner": "e2e.systemd",
