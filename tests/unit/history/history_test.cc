@@ -1,5 +1,8 @@
 #include "history/history.h"
 
+#include <sys/resource.h>
+
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -388,6 +391,46 @@ TEST_CASE("what a VM used is kept, and that it is not known") {
   FinishedJob other = named("other");
   REQUIRE(history->record(other));
   CHECK(recent(*history, 10) == std::vector<FinishedJob>{other, job});
+}
+
+// As on a full disk: from here on no file grows beyond `bytes`.
+class NoRoom {
+ public:
+  explicit NoRoom(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before_) == 0);
+    const rlimit none{bytes, before_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &none) == 0);
+  }
+  NoRoom(const NoRoom&) = delete;
+  NoRoom& operator=(const NoRoom&) = delete;
+  NoRoom(NoRoom&&) = delete;
+  NoRoom& operator=(NoRoom&&) = delete;
+  ~NoRoom() {
+    (void)::setrlimit(RLIMIT_FSIZE, &before_);
+    (void)std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST_CASE("on a full disk an entry is refused, what was written stays, and later ones are taken") {
+  const TempDir dir;
+  const auto history = opened(dir.file());
+  REQUIRE(history->record(named("before")));
+  {
+    const NoRoom full(1024);
+    const auto refused = history->record(named("lost"));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().what.find(dir.file()) != std::string::npos);
+    CHECK(recent(*history, 10) == std::vector<FinishedJob>{named("before")});
+    CHECK_FALSE(history->record(named("lost again")));
+  }
+  REQUIRE(history->record(named("after")));
+  const std::vector<FinishedJob> both{named("after"), named("before")};
+  CHECK(recent(*history, 10) == both);
+  CHECK(recent(*opened(dir.file()), 10) == both);
 }
 
 TEST_CASE("what is too old goes, and of what is too much the oldest") {
