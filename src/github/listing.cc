@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kKeptForOthers = 10;  // of kMaxRunsOpened
 constexpr Duration kRefreshRepositories{600'000};
 constexpr Duration kActive{3'600'000};
+constexpr Duration kRunLife = std::chrono::minutes(30);  // of what is known of a run's jobs
 constexpr std::chrono::hours kOldestJob{24};
 
 // By id, each once; ids of runs grow with time, so this is oldest first.
@@ -213,6 +214,7 @@ void Lister::next_run(const Shared& search) {
   search->open.pop_back();
   auto question = query<core::JobHint>(search->scope, Endpoint::list_jobs,
                                        run_jobs_url(base_, search->repository, run.id));
+  question.life = kRunLife;
   question.decode = [name = search->repository](std::string_view body) {
     return decode_waiting_jobs(body, name);
   };

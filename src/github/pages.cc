@@ -6,6 +6,7 @@ namespace mvr::github {
 namespace {
 
 constexpr std::size_t kMaxEtag = 256;
+constexpr Duration kLookForDead = std::chrono::minutes(1);
 
 }  // namespace
 
@@ -16,8 +17,9 @@ std::shared_ptr<const CachedPage> PageCache::find(const std::string& url) {
   return found->second.page;
 }
 
-void PageCache::put(const std::string& url, CachedPage page) {
+void PageCache::put(const std::string& url, CachedPage page, Instant now) {
   drop(url);
+  drop_dead(now);
   if (page.cost > most_) return;
   while (cost_ + page.cost > most_) {
     const std::string oldest = ages_.back();
@@ -25,7 +27,22 @@ void PageCache::put(const std::string& url, CachedPage page) {
   }
   cost_ += page.cost;
   ages_.push_front(url);
-  pages_[url] = Slot{std::make_shared<const CachedPage>(std::move(page)), ages_.begin()};
+  pages_[url] = Slot{std::make_shared<const CachedPage>(std::move(page)), ages_.begin(), now};
+}
+
+void PageCache::confirm(const std::string& url, Instant now) {
+  if (const auto found = pages_.find(url); found != pages_.end()) found->second.used = now;
+}
+
+// Without this a page of each run there ever was would be kept until the cache is full.
+void PageCache::drop_dead(Instant now) {
+  if (now < look_at_) return;
+  look_at_ = now + kLookForDead;
+  std::vector<std::string> dead;
+  for (const auto& [url, slot] : pages_) {
+    if (slot.page->life && now - slot.used >= *slot.page->life) dead.push_back(url);
+  }
+  for (const std::string& url : dead) drop(url);
 }
 
 void PageCache::drop(const std::string& url) {

@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -25,6 +26,8 @@ struct CachedPage {
   std::string next;  // URL of the next page; empty: none
   std::any items;
   std::size_t cost = 1;  // grows with the number of items
+  // Unused for so long it goes, for lists that end by themselves. Empty: only when room is wanted.
+  std::optional<Duration> life = {};
 };
 
 // Parsed pages by full URL. Bounded by their cost: the page unused for longest goes first.
@@ -33,7 +36,9 @@ class PageCache {
   explicit PageCache(std::size_t most) : most_(most) {}
   // Null when absent. The page stays valid for as long as the pointer is held.
   std::shared_ptr<const CachedPage> find(const std::string& url);
-  void put(const std::string& url, CachedPage page);
+  void put(const std::string& url, CachedPage page, Instant now);
+  // It was asked for, and GitHub said that it is unchanged.
+  void confirm(const std::string& url, Instant now);
   [[nodiscard]] std::size_t cost() const { return cost_; }
   [[nodiscard]] std::size_t size() const { return pages_.size(); }
 
@@ -41,11 +46,14 @@ class PageCache {
   struct Slot {
     std::shared_ptr<const CachedPage> page;
     std::list<std::string>::iterator age;
+    Instant used{};
   };
   void drop(const std::string& url);
+  void drop_dead(Instant now);
 
   std::size_t most_;
   std::size_t cost_ = 0;
+  Instant look_at_{};            // for dead ones
   std::list<std::string> ages_;  // the URL used last is in front
   std::map<std::string, Slot> pages_;
 };
@@ -64,6 +72,7 @@ struct PageQuery {
   std::string url;
   CallInfo about;
   std::size_t most_pages = 10;
+  std::optional<Duration> life = {};  // of what is cached, see CachedPage
   std::function<Result<std::vector<T>>(std::string_view)> decode;
 };
 
@@ -139,6 +148,7 @@ Result<std::string> Fetcher::take(Chain<T>& chain, const std::string& url, const
   }
   auto& all = chain.pages.items;
   if (reply.status == 304) {
+    cache_.confirm(url, reply.sent);
     const auto* items = known ? std::any_cast<std::vector<T>>(&known->items) : nullptr;
     if (items == nullptr) return fail(Errc::protocol, "\"not modified\", but nothing was known");
     all.insert(all.end(), items->begin(), items->end());
@@ -150,7 +160,8 @@ Result<std::string> Fetcher::take(Chain<T>& chain, const std::string& url, const
   std::string etag = etag_of(reply);
   if (!etag.empty()) {
     const std::size_t cost = items.size() + 1;
-    cache_.put(url, CachedPage{std::move(etag), next, std::move(items), cost});
+    cache_.put(url, CachedPage{std::move(etag), next, std::move(items), cost, chain.query.life},
+               reply.sent);
   }
   return next;
 }

@@ -17,12 +17,13 @@ class Recent {
 
   // Null when it was not put for `life`, or others took its place.
   [[nodiscard]] const Value* find(const Key& key, Instant now) {
-    while (!entries_.empty() && now - entries_.back().since >= life_) drop_oldest();
+    forget(now);
     const auto found = by_key_.find(key);
     return found == by_key_.end() ? nullptr : &found->second->value;
   }
-  // Of too many, the one that was put first goes.
+  // Of too many, the one that was put first goes, and so does what is too old.
   void put(const Key& key, Value value, Instant now) {
+    forget(now);
     drop(key);
     entries_.push_front(Entry{key, std::move(value), now});
     by_key_[key] = entries_.begin();
@@ -47,6 +48,9 @@ class Recent {
     Value value;
     Instant since;
   };
+  void forget(Instant now) {
+    while (!entries_.empty() && now - entries_.back().since >= life_) drop_oldest();
+  }
   void drop_oldest() {
     by_key_.erase(entries_.back().key);
     entries_.pop_back();

@@ -6,18 +6,20 @@
 namespace mvr::github {
 namespace {
 
+constexpr Instant kStart{Duration{100'000}};
+
 CachedPage page(std::string etag, std::size_t cost) {
-  return CachedPage{std::move(etag), "", std::vector<int>{1}, cost};
+  return CachedPage{std::move(etag), "", std::vector<int>{1}, cost, {}};
 }
 
 }  // namespace
 
 TEST_CASE("the cache forgets the page unused for longest when it is full") {
   PageCache cache(10);
-  cache.put("a", page("A", 4));
-  cache.put("b", page("B", 4));
+  cache.put("a", page("A", 4), kStart);
+  cache.put("b", page("B", 4), kStart);
   REQUIRE(cache.find("a"));
-  cache.put("c", page("C", 4));
+  cache.put("c", page("C", 4), kStart);
   CHECK(cache.find("a"));
   CHECK_FALSE(cache.find("b"));
   CHECK(cache.find("c"));
@@ -26,9 +28,9 @@ TEST_CASE("the cache forgets the page unused for longest when it is full") {
 
 TEST_CASE("a new version of a page replaces the old one") {
   PageCache cache(10);
-  cache.put("a", page("1", 9));
+  cache.put("a", page("1", 9), kStart);
   const auto held = cache.find("a");
-  cache.put("a", page("2", 3));
+  cache.put("a", page("2", 3), kStart);
   CHECK(cache.find("a")->etag == "2");
   CHECK(held->etag == "1");
   CHECK(cache.cost() == 3);
@@ -37,10 +39,30 @@ TEST_CASE("a new version of a page replaces the old one") {
 
 TEST_CASE("a page larger than the cache is not kept, nor is its old version") {
   PageCache cache(10);
-  cache.put("a", page("1", 5));
-  cache.put("a", page("2", 11));
+  cache.put("a", page("1", 5), kStart);
+  cache.put("a", page("2", 11), kStart);
   CHECK_FALSE(cache.find("a"));
   CHECK(cache.cost() == 0);
+}
+
+TEST_CASE("a page with a life goes when it is not asked for any more, others stay") {
+  using std::chrono::minutes;
+  PageCache cache(10);
+  CachedPage short_lived = page("1", 1);
+  short_lived.life = minutes(30);
+  cache.put("ended", short_lived, kStart);
+  cache.put("goes on", short_lived, kStart);
+  cache.put("list", page("2", 1), kStart);
+  cache.confirm("goes on", kStart + minutes(20));
+  cache.confirm("unknown", kStart + minutes(20));
+  cache.put("other", page("3", 1), kStart + minutes(29));
+  CHECK(cache.size() == 4);
+  cache.put("other", page("4", 1), kStart + minutes(31));
+  CHECK(cache.size() == 3);
+  CHECK(cache.cost() == 3);
+  CHECK_FALSE(cache.find("ended"));
+  CHECK(cache.find("goes on"));
+  CHECK(cache.find("list"));
 }
 
 TEST_CASE("an etag that could break a header is not kept") {
