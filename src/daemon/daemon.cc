@@ -25,6 +25,7 @@ namespace mvr::daemon {
 namespace {
 
 constexpr Duration kHousekeeping{5'000};
+constexpr Duration kGiveBack{600'000};
 constexpr int kMaxTurns = 64;  // plans in one wake-up; more would mean that planning never settles
 
 std::uint64_t random_seed() {
@@ -454,7 +455,15 @@ void Daemon::arm() {
     tend_web();
     look_at_runners();
     look_at_release();
+    give_back_memory();
   });
+}
+
+// What the busiest minute needed the C library would keep for good.
+void Daemon::give_back_memory() {
+  if (loop_->now() < give_back_due_) return;
+  give_back_due_ = loop_->now() + kGiveBack;
+  (void)::malloc_trim(0);
 }
 
 }  // namespace mvr::daemon

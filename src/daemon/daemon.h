@@ -112,6 +112,7 @@ class Daemon {
   void tend_web();
   void follow_deliveries();
   void arm();
+  void give_back_memory();
   void leave_host();
   [[nodiscard]] bool is_done() const;
 
@@ -145,6 +146,7 @@ class Daemon {
   Instant housekeeping_due_{};
   Instant runners_due_{};
   Instant shrink_due_{};
+  Instant give_back_due_{};
   bool stop_requested_ = false;
   bool was_busy_ = false;
 };
