@@ -12,7 +12,6 @@ namespace mvr::daemon {
 namespace {
 
 constexpr std::size_t kMostListed = 20'000;
-constexpr Duration kListedLife{2 * 3'600'000};
 constexpr std::size_t kMostRuns = 10;  // to look through for one job
 constexpr Duration kWhileScarce{300'000};
 constexpr std::uint32_t kMostDoublings = 4;
@@ -48,7 +47,7 @@ JobFactFetcher::JobFactFetcher(sys::Loop& loop, const core::Config& config,
       config_(config),
       history_(history),
       patience_(patience),
-      listed_(kMostListed, kListedLife) {}
+      listed_(kMostListed, patience.mind) {}
 
 void JobFactFetcher::use(github::Client* client) {
   client_ = client;

@@ -42,6 +42,7 @@ class JobFactFetcher {
     Duration retry{60'000};       // doubled each time
     Duration give_up{1'800'000};  // after the VM's end
     Duration gap{1'000};          // between two questions
+    Duration mind{7'200'000};     // how long a job is kept in mind after it was listed
   };
   static constexpr std::size_t kMostWaiting = 1'000;
 

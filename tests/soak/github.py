@@ -75,7 +75,7 @@ class Github:
 class Host:
     """The fake host, and the lines it says."""
 
-    def __init__(self, root, github, scopes, name="host", credentials=None):
+    def __init__(self, root, github, scopes, name="host", credentials=None, keeps=False, **settings):
         self.lines = []
         if credentials is None:
             token = root / "token"
@@ -85,7 +85,7 @@ class Host:
         config = {
             "state_dir": str(root / "state"),
             "run_dir": str(root / "run"),
-            "github": {"url": github.url, "scopes": scopes, **credentials},
+            "github": {"url": github.url, "scopes": scopes, **credentials, **settings},
             "host": {"id": "soak", "memory": "256GiB", "cpus": 128, "disk": "4096GiB",
                      "max_vms": 64},
             "profiles": [{"name": name, "labels": [f"mv-{name}"], "vcpus": 2, "memory": "2GiB",
@@ -95,8 +95,9 @@ class Host:
         path = root / f"{name}.yaml"
         path.write_text(json.dumps(config))
         self.errors = open(root / f"{name}.log", "w")
-        self.process = subprocess.Popen([os.environ["FAKE_HOST"], str(path)], text=True,
-                                        stdout=subprocess.PIPE, stderr=self.errors)
+        command = [os.environ["FAKE_HOST"], str(path), *(["--keep"] if keeps else [])]
+        self.process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE,
+                                        stderr=self.errors)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 

@@ -2,8 +2,11 @@
 // GitHub over HTTP; VMs are timers, and their runners talk to the stand-in GitHub's runner
 // endpoint. A job runs for the time its name ends with ("build 15s").
 //
-//   fake_host CONFIG [RUNNER_URL]    where runners are, when that is not github.url; ends by
-//   SIGTERM; a JSON line on stdout for each thing that happened
+//   fake_host CONFIG [RUNNER_URL] [--keep]    where runners are, when that is not github.url; ends
+//   by SIGTERM; a JSON line on stdout for each thing that happened
+//
+// With --keep it also does what the daemon does with jobs that ran, see keeper.h, below state_dir,
+// and nothing is said of single jobs.
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -29,6 +32,7 @@
 #include "github/discovery.h"
 #include "github/keyring.h"
 #include "github/sweep.h"
+#include "keeper.h"
 #include "sys/http.h"
 #include "sys/loop.h"
 
@@ -40,6 +44,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr Duration kBoot{3'000};
+constexpr Duration kLook{30'000};
 constexpr Duration kSwept{300'000};
 constexpr Duration kWatched{45'000};
 
@@ -74,10 +79,11 @@ Duration length_of(const std::string& job) {
 
 class FakeHost {
  public:
-  FakeHost(sys::Loop& loop, core::Config config, std::string runner_url)
+  FakeHost(sys::Loop& loop, core::Config config, std::string runner_url, bool keeps)
       : loop_(loop),
         config_(std::move(config)),
-        runner_url_(runner_url.empty() ? config_.github.url : std::move(runner_url)) {
+        runner_url_(runner_url.empty() ? config_.github.url : std::move(runner_url)),
+        keeps_(keeps) {
     world_.seed = static_cast<std::uint64_t>(sys::wall_now().time_since_epoch().count());
   }
 
@@ -85,6 +91,9 @@ class FakeHost {
     TRY_ASSIGN(github::Keyring keyring, github::load_keyring(config_.github));
     TRY_ASSIGN(client_, github::Client::create(loop_, config_.github, std::move(keyring)));
     TRY_ASSIGN(http_, sys::HttpClient::create(loop_, "fake-host"));
+    if (keeps_) {
+      TRY_ASSIGN(keeper_, Keeper::open(loop_, config_, *client_));
+    }
     const core::HostSettings& host = config_.host;
     post(core::CapacityMeasured{{host.memory.value_or(gib(64)), host.cpus.value_or(64),
                                  host.disk.value_or(gib(4096)), host.max_vms}});
@@ -105,13 +114,14 @@ class FakeHost {
       while (!inbox_.empty()) {
         const core::Event event = std::move(inbox_.front());
         inbox_.pop_front();
-        (void)core::observe(world_, event, loop_.now());
+        fold(event);
       }
       const core::Plan plan = core::plan(config_, world_, loop_.now());
       for (const auto& action : plan.actions) {
-        (void)core::observe(world_, core::Dispatched{action}, loop_.now());
+        fold(core::Dispatched{action});
         perform(action);
       }
+      look(plan);
       if (plan.actions.empty() && inbox_.empty()) {
         if (plan.wake_at) wake_ = loop_.call_at(*plan.wake_at, [] {});
         break;
@@ -151,6 +161,31 @@ class FakeHost {
 
   void post(core::Event event) { inbox_.push_back(std::move(event)); }
 
+  // As the daemon does it.
+  void fold(const core::Event& event) {
+    const auto slot = core::slot_of(event);
+    std::optional<core::Vm> before;
+    if (slot && world_.vms.contains(*slot)) before = world_.vms.at(*slot);
+    if (keeper_) keeper_->before(event, world_);
+    const std::string ignored = core::observe(world_, event, loop_.now());
+    if (!keeper_ || !ignored.empty() || !before) return;
+    const auto now = world_.vms.find(before->slot);
+    keeper_->after(event, *before, now == world_.vms.end() ? *before : now->second);
+  }
+
+  void look(const core::Plan& plan) {
+    if (!keeper_ || loop_.now() < look_due_) return;
+    look_due_ = loop_.now() + kLook;
+    look_ = loop_.call_at(look_due_, [] {});
+    const std::size_t bytes = keeper_->look(world_, plan, *discovery_);
+    say({{"event", "looked"}, {"bytes", bytes}, {"ended", ended_}, {"vms", world_.vms.size()}});
+  }
+
+  // Of single jobs.
+  void tell(json line) const {
+    if (!keeper_) say(std::move(line));
+  }
+
   void seen(core::Event event) {
     if (const auto* demand = std::get_if<core::DemandSeen>(&event)) {
       std::set<std::int64_t> listed;
@@ -161,7 +196,7 @@ class FakeHost {
       for (const auto& one : demand->demands) {
         for (const auto& job : one.jobs) {
           if (!known.contains(job.id))
-            say({{"event", "seen"}, {"job", job.id}, {"name", job.name}});
+            tell({{"event", "seen"}, {"job", job.id}, {"name", job.name}});
         }
       }
       known = std::move(listed);
@@ -186,10 +221,7 @@ class FakeHost {
                    [](const core::Hold&) {},
                    [this](const core::Stop& a) { end(a.slot); },
                    [this](const core::Kill& a) { end(a.slot); },
-                   [this](const core::Remove& a) {
-                     guests_.erase(a.slot);
-                     post(core::Removed{a.slot});
-                   },
+                   [this](const core::Remove& a) { remove(a.slot); },
                    [this](const core::Deregister& a) { deregister(a); },
                },
                action);
@@ -200,10 +232,21 @@ class FakeHost {
     guest.name = action.vm;
     guest.profile = action.profile;
     post(core::VmStarted{action.slot});
+    if (keeper_) keeper_->launched(action.slot);
     const Duration boot =
         kBoot + milliseconds(static_cast<std::int64_t>(stable_hash(action.vm) % 2'000));
     guest.timer = loop_.call_at(loop_.now() + boot,
                                 [this, slot = action.slot] { post(core::AgentReady{slot}); });
+  }
+
+  void remove(core::Slot slot) {
+    if (keeper_) {
+      const core::Vm& vm = world_.vms.at(slot);
+      if (!vm.job.empty()) ++ended_;
+      if (auto learned = keeper_->removed(vm)) post(std::move(*learned));
+    }
+    guests_.erase(slot);
+    post(core::Removed{slot});
   }
 
   void request_jit(const core::RequestJit& action) {
@@ -272,7 +315,7 @@ class FakeHost {
 
   void work(core::Slot slot, const json& job) {
     const std::string name = job.value("name", "");
-    say({{"event", "started"}, {"job", job.value("id", 0LL)}, {"name", name}});
+    tell({{"event", "started"}, {"job", job.value("id", 0LL)}, {"name", name}});
     post(core::JobStarted{slot, name});
     guests_.at(slot).timer =
         loop_.call_at(loop_.now() + length_of(name), [this, slot] { complete(slot); });
@@ -341,24 +384,30 @@ class FakeHost {
   std::string runner_url_;
   core::World world_;
   std::deque<core::Event> inbox_;
+  // The keeper goes before the client it asks.
   std::unique_ptr<github::Client> client_;
+  std::unique_ptr<Keeper> keeper_;
   std::unique_ptr<github::Discovery> discovery_;
   std::unique_ptr<sys::HttpClient> http_;
   std::map<core::Slot, Guest> guests_;
   std::map<std::string, std::set<std::int64_t>> known_;  // jobs by scope
+  bool keeps_ = false;
+  std::uint64_t ended_ = 0;  // jobs, with a keeper
+  Instant look_due_{};
+  sys::Timer look_;
   Instant sweep_due_{};
   sys::Timer sweep_;
   sys::Timer wake_;
 };
 
-Result<void> run(const std::string& path, const std::string& runner_url) {
+Result<void> run(const std::string& path, const std::string& runner_url, bool keeps) {
   config::Loaded loaded = config::load(path, "soak");
   for (const auto& problem : loaded.problems) std::cerr << problem.to_text() << "\n";
   if (!loaded.problems.empty()) return fail(Errc::invalid, "the configuration is wrong");
   TRY_ASSIGN(const auto loop, sys::Loop::create());
   bool is_ending = false;
   TRY(loop->on_signals({SIGTERM, SIGINT}, [&is_ending](int) { is_ending = true; }));
-  FakeHost host(*loop, std::move(loaded.config), runner_url);
+  FakeHost host(*loop, std::move(loaded.config), runner_url, keeps);
   TRY(host.start());
   while (!is_ending) {
     TRY(loop->run_once());
@@ -376,11 +425,14 @@ Result<void> run(const std::string& path, const std::string& runner_url) {
 }  // namespace mvr::test
 
 int main(int count, char** arguments) {
-  if (count != 2 && count != 3) {
-    std::cerr << "usage: fake_host CONFIG [RUNNER_URL]\n";
+  std::vector<std::string> words(arguments + 1, arguments + count);
+  const bool keeps = !words.empty() && words.back() == "--keep";
+  if (keeps) words.pop_back();
+  if (words.empty() || words.size() > 2) {
+    std::cerr << "usage: fake_host CONFIG [RUNNER_URL] [--keep]\n";
     return 2;
   }
-  const auto done = mvr::test::run(arguments[1], count == 3 ? arguments[2] : "");
+  const auto done = mvr::test::run(words[0], words.size() == 2 ? words[1] : "", keeps);
   if (done) return 0;
   std::cerr << "fake_host: " << done.error().what << "\n";
   return 1;
