@@ -51,7 +51,7 @@ Finding check_sets(sys::Loop& loop, github::Client& client, const core::Scope& s
           ""};
 }
 
-// Both questions the daemon asks all day: which jobs wait, which runners there are.
+// What the daemon asks all day: which jobs wait, which runners there are, and for a new one.
 Finding check_scope(sys::Loop& loop, github::Client& client, const core::Scope& scope) {
   const auto jobs = await<github::JobListing>(
       loop, [&](auto done) { client.queued_jobs(scope, std::move(done)); });
@@ -59,6 +59,10 @@ Finding check_scope(sys::Loop& loop, github::Client& client, const core::Scope& 
   const auto runners = await<std::vector<github::RunnerRecord>>(
       loop, [&](auto done) { client.list_runners(scope, std::move(done)); });
   if (!runners) return finding_of("github", Verdict::fail, runners.error());
+  // To list them takes less of a permission than to register one.
+  const auto may =
+      await<bool>(loop, [&](auto done) { client.try_registration(scope, std::move(done)); });
+  if (!may) return finding_of("github", Verdict::fail, may.error());
   const std::string text = scope.id() + ": queued jobs: " + std::to_string(jobs->jobs.size()) +
                            ", runners: " + std::to_string(runners->size());
   if (jobs->gap) return finding_of("github", Verdict::warn, with_context(*jobs->gap, text));

@@ -300,6 +300,15 @@ void Client::list_runners(const core::Scope& scope, Done<std::vector<RunnerRecor
                                 });
 }
 
+void Client::try_registration(const core::Scope& scope, Done<bool> done) {
+  state_->with_account<bool>(scope, std::move(done), [scope](Account& account, Done<bool> then) {
+    account.registration_token(scope, [then = std::move(then)](const Result<Secret>& token) {
+      if (!token) return then(fail(token.error()));
+      then(true);
+    });
+  });
+}
+
 void Client::delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done) {
   if (state_->has_scale_sets(scope)) {
     return state_->scale_sets(scope).delete_runner(id, std::move(done));

@@ -143,6 +143,9 @@ class Client {
   void generate_jit(const core::Scope& scope, const std::string& runner_name,
                     const std::vector<std::string>& labels, Done<JitConfig> done);
   void list_runners(const core::Scope& scope, Done<std::vector<RunnerRecord>> done);
+  // Whether runners may be registered there: asks for a token that registers, and forgets it. Err
+  // denied names the permission.
+  void try_registration(const core::Scope& scope, Done<bool> done);
   // 404 counts as done: the value tells whether the record was still there.
   void delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done);
   // Of a release of actions/runner ("2.336.0"). Both empty: GitHub has set no date, or (404) this

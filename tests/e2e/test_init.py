@@ -48,12 +48,13 @@ class Init(MvrunnerTest):
 
     def test_a_missing_permission_is_named(self):
         token = "github_pat_endtoend0123456789"
-        self.github.control("POST", "/tokens", {
-            "token": token, "permissions": {"actions": "read", "metadata": "read"}})
-        done = self.init("--url", URL, "--token-stdin", text=token)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stdout, "(?i)administration")
-        self.check_nothing_written()
+        for permissions in ({}, {"administration": "read"}):
+            self.github.control("POST", "/tokens", {
+                "token": token, "permissions": {"actions": "read", "metadata": "read", **permissions}})
+            done = self.init("--url", URL, "--token-stdin", text=token)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertRegex(done.stdout, "(?i)administration")
+            self.check_nothing_written()
 
     def test_an_app_is_taken_with_its_key(self):
         key = self.root / "app.pem"
