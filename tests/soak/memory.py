@@ -83,10 +83,11 @@ class Memory:
             time.sleep(2)
 
     def measure(self):
-        # Of several, a while apart: what is being worked on at the moment comes and goes.
+        # Of several, a while apart: what is being worked on at the moment comes and goes, and what
+        # was for a moment only goes back every ten minutes.
         sizes = []
         for _ in range(10):
-            time.sleep(20)
+            time.sleep(70)
             sizes.append(resident(self.host.process.pid))
         return min(sizes)
 
