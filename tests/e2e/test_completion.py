@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 from harness import MVRUNNER, MvrunnerTest, main
@@ -16,8 +17,10 @@ def offered(*words, config="/nonexistent"):
 
 
 def in_shell(*command):
-    return subprocess.run(command, capture_output=True, text=True, timeout=60,
-                          env={"PATH": PATH, "HOME": "/nonexistent", "TERM": "dumb"}).stdout
+    # fish makes directories in its user's home.
+    with tempfile.TemporaryDirectory(prefix="mvr-shell-") as home:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60,
+                              env={"PATH": PATH, "HOME": home, "TERM": "dumb"}).stdout
 
 
 def script(shell):

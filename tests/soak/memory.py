@@ -1,6 +1,6 @@
 """The daemon's memory stays what it is, however many jobs it has seen.
 
-The fake host runs 1,000 jobs to warm up and then 10,000 more, with all that the daemon does but
+The fake host runs 2,000 jobs to warm up and then 10,000 more, with all that the daemon does but
 machines: discovery, planning, history, facts, kept logs, metrics and the status page. What it has
 in memory then is at most 5 % more than before.    memory.py
 """
@@ -14,7 +14,7 @@ import github
 from github import Github, Host
 
 SPEED = 40
-WARM, MORE = 1_000, 10_000
+WARM, MORE = 2_000, 10_000
 GROWTH = 0.05
 OWNERS = 2  # of the repositories, each with a token of its own
 REPOSITORIES = [f"acme{n % OWNERS}/r{n:02}" for n in range(20)]
