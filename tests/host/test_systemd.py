@@ -227,6 +227,7 @@ class Systemd(unittest.TestCase):
         self.install()
         self.serve()
         self.upgrade_and_crash()
+        self.run_out_of_memory()
         self.remove_idle_and_come_back()
         self.remove_busy()
         self.assertEqual(self.traces(), before)
@@ -278,8 +279,21 @@ class Systemd(unittest.TestCase):
         self.finish(job, "first")
         self.host.wait_for("mvrunner ps -o json | grep -q '\"vms\": *\\[\\]'", "no VM is left")
 
+    def group_of(self, pid):
+        return "/sys/fs/cgroup" + self.host.check(f"sed 's/^0:://' /proc/{pid}/cgroup")
+
+    def run_out_of_memory(self):
+        """The host's kernel kills the VMM, and the daemon says so."""
+        job = self.start_job("starved")
+        self.host.check(f"echo 16M > {self.group_of(self.vmm()[0])}/memory.max")
+        self.host.wait_for("mvrunner ps -a -o json | grep -q '\"cause\": \"host_oom\"'",
+                           "the end of the VM is explained")
+        self.github.control("POST", f"/jobs/{job}/cancel")
+        self.host.wait_for("mvrunner ps -o json | grep -q '\"vms\": *\\[\\]'", "no VM is left")
+        self.say("a VMM was killed for lack of memory")
+
     def check_limits(self, pid):
-        group = "/sys/fs/cgroup" + self.host.check(f"sed 's/^0:://' /proc/{pid}/cgroup")
+        group = self.group_of(pid)
         self.assertRegex(group, r"/system.slice/mvrunner-vms.service/mvr/vm-\d+$")
         limits = self.host.check(f"cd {group} && cat memory.max cpu.max pids.max").split("\n")
         self.assertGreaterEqual(int(limits[0]), 512 << 20)
