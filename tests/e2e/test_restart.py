@@ -72,7 +72,7 @@ class Restart(MvrunnerTest):
         os.kill(pid, signal.SIGKILL)
         self.wait_no_vm()
         (vm,) = self.finished()
-        self.assertEqual(vm["cause"], "vm_died")
+        self.assertEqual(vm["cause"], "vmm_crashed")
         wait_for(lambda: not self.github.runners(), "the lost runner is gone")
         self.check_nothing_left()
 

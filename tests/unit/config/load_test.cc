@@ -58,7 +58,8 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
                                             .warm = 0,
                                             .warm_max_age = hours(12),
                                             .limits = {seconds(120), minutes(5), hours(6)},
-                                            .kernel_args = ""});
+                                            .kernel_args = "",
+                                            .hold_on_failure = {minutes(30), 0}});
 }
 
 TEST_CASE("every value given arrives where it belongs") {
@@ -175,7 +176,8 @@ profiles:
                                             .warm = 2,
                                             .warm_max_age = minutes(90),
                                             .limits = {seconds(20), minutes(1), hours(48)},
-                                            .kernel_args = "mitigations=off quiet"});
+                                            .kernel_args = "mitigations=off quiet",
+                                            .hold_on_failure = {minutes(30), 0}});
 }
 
 TEST_CASE("a label with place holders makes a pattern, in any case") {

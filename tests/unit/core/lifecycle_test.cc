@@ -282,7 +282,7 @@ TEST_CASE("no more VMs of a profile are held at once than it allows") {
   }
   std::size_t holds = 0;
   for (const Action& action : plan(settings, holder, kNow).actions) {
-    holds += std::holds_alternative<Hold>(action) ? 1 : 0;
+    holds += std::holds_alternative<Hold>(action) ? 1U : 0U;
   }
   CHECK(holds == 1);
 }

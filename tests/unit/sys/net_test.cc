@@ -1,9 +1,6 @@
 #include "sys/net.h"
 
-#include <arpa/inet.h>
 #include <net/if.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -53,26 +50,6 @@ std::string ip_in(const Netns& netns, const std::vector<std::string>& arguments)
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
-}
-
-// A listening TCP socket on 127.0.0.1 of the namespace we are in.
-struct Listener {
-  Fd fd;
-  unsigned port = 0;
-};
-Listener listen_here() {
-  Listener listener;
-  listener.fd = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  auto* raw = reinterpret_cast<sockaddr*>(&address);
-  REQUIRE(::bind(listener.fd.get(), raw, sizeof address) == 0);
-  REQUIRE(::listen(listener.fd.get(), 8) == 0);
-  socklen_t length = sizeof address;
-  REQUIRE(::getsockname(listener.fd.get(), raw, &length) == 0);
-  listener.port = ntohs(address.sin_port);
-  return listener;
 }
 
 TEST_CASE("a new namespace is another one, has lo up and nothing else") {
