@@ -26,7 +26,8 @@ TEST_CASE("an unknown key is an error with the nearest known one") {
        {"c.yaml:2:10: github.tokenfile: unknown key; did you mean \"token_file\"?"}},
       {with_profiles("? x\n"),
        {"c.yaml:2:3: x: unknown key; known here: state_dir, run_dir, instance, log_level, "
-        "control_group, runner, github, host, network, vmm, web, scheduling, profiles"}},
+        "control_group, runner, github, host, network, vmm, web, scheduling, history, report, "
+        "profiles"}},
   });
 }
 

@@ -198,7 +198,7 @@ TEST_CASE("a listener GitHub has forgotten is given back: the deletion decides")
   CHECK(observe(holder, none_listed, kNow + seconds{60}).empty());
   CHECK(about_1(actions_of(holder, kNow + seconds{60})) ==
         std::vector<Action>{
-            Deregister{1, kScope, Runner{5, "mv-h1-00000005"}, EndCause::runner_failed}});
+            Deregister{1, kScope, Runner{5, "mv-h1-00000005"}, EndCause::listener_hung}});
   (void)observe(holder, RunnersSeen{kScope, kNow + seconds{61}, {{5, false}}}, kNow + seconds{61});
   CHECK(about_1(actions_of(holder, kNow + seconds{61})) == none());
 }
@@ -213,7 +213,7 @@ TEST_CASE("a job that GitHub gave and the guest does not start ends the VM, but 
   const RunnersSeen busy{kScope, kNow + seconds{10}, {{5, true}}};
   CHECK(observe(holder, busy, kNow + seconds{10}).empty());
   CHECK(about_1(actions_of(holder, kNow + seconds{99})) == none());
-  const Deregister deletion{1, kScope, Runner{5, "mv-h1-00000005"}, EndCause::runner_failed};
+  const Deregister deletion{1, kScope, Runner{5, "mv-h1-00000005"}, EndCause::listener_hung};
   CHECK(about_1(act(holder, kNow + seconds{100})) == std::vector<Action>{deletion});
   const DeregisterFailed refused{1, Error{Errc::busy, "runs a job"}, {}};
   CHECK(observe(holder, refused, kNow + seconds{101}).empty());

@@ -72,7 +72,9 @@ TEST_CASE("VMs on the way cover the oldest jobs, others do not") {
     CHECK(launches_of(world_with(coming, 2)) == std::vector<Action>{launch(1, 0)});
   }
   for (const Phase phase : {Phase::running, Phase::held}) {
-    CHECK(launches_of(world_with(vm(0, phase), 1)) == std::vector<Action>{launch(1, 0)});
+    Vm taken = vm(0, phase);
+    taken.held_until = kNow + std::chrono::hours{1};
+    CHECK(launches_of(world_with(taken, 1)) == std::vector<Action>{launch(1, 0)});
   }
   Vm leaving = with_runner(vm(0, Phase::listening));
   leaving.in_flight.deregister = true;

@@ -51,8 +51,8 @@ TEST_CASE("the kernel's pressure file is read strictly") {
   }
 }
 
-daemon::Death death_of(std::string_view reason, std::optional<sys::Exit> exit,
-                       std::string_view console) {
+static daemon::Death death_of(std::string_view reason, std::optional<sys::Exit> exit,
+                              std::string_view console) {
   return daemon::post_mortem(daemon::EndFacts{reason, exit, console, false});
 }
 

@@ -9,6 +9,8 @@
 namespace mvr::guest {
 namespace {
 
+using test::TempDir;
+
 TEST_CASE("logs are followed as they grow, each under its name") {
   const TempDir directory;
   Diagnostics logs;
