@@ -280,7 +280,8 @@ TEST_CASE("a column of the wrong type is an error") {
           "DROP TABLE finished; CREATE TABLE finished (id INTEGER PRIMARY KEY, vm, profile, scope, "
           "job, result, cause, cause_text, exit_code, created_ms, listening_ms, started_ms, "
           "ended_ms, host, vcpus, memory, disk, repository, workflow, queued_ms, runner, wanted, "
-          "job_id, run_id, attempt, conclusion, branch, event, actor, first_step_ms, completed_ms);"
+          "job_id, run_id, attempt, conclusion, branch, event, actor, first_step_ms, completed_ms, "
+          "memory_peak, disk_peak, cpu_ms);"
           "INSERT INTO finished VALUES (1, 5, '', '', '', '', '', '', NULL, NULL, NULL, NULL, "
           "NULL, '', 0, 0, 0, '', '', NULL, " +
               kNoFacts + ")");
