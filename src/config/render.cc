@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "config/load.h"
+#include "config/yaml_text.h"
 
 namespace mvr::config {
 namespace {
@@ -17,12 +18,7 @@ std::string scalar(std::string_view text) {
   const bool is_plain = !text.empty() && std::ranges::all_of(text, is_safe) &&
                         text.front() != '-' && ascii_lower(text) != "null";
   if (is_plain) return std::string(text);
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
+  return quoted_scalar(text);
 }
 
 // The short forms where they are exact.

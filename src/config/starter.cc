@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "config/yaml_text.h"
 
 namespace mvr::config {
 namespace {
@@ -29,15 +30,6 @@ bool is_name(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || c == '.';
   });
-}
-
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
 }
 
 // Sizes are whole numbers in a configuration.
@@ -67,9 +59,9 @@ StarterProfile fitted(const HostRoom& room, std::string name, std::uint32_t vcpu
 }
 
 std::string credential_lines(const core::Credentials& credentials) {
-  if (!credentials.app) return "  token_file: " + quoted(credentials.token_file) + "\n";
-  std::string text = "  app:\n    id: " + quoted(credentials.app->id) +
-                     "\n    key_file: " + quoted(credentials.app->key_file) + "\n";
+  if (!credentials.app) return "  token_file: " + quoted_scalar(credentials.token_file) + "\n";
+  std::string text = "  app:\n    id: " + quoted_scalar(credentials.app->id) +
+                     "\n    key_file: " + quoted_scalar(credentials.app->key_file) + "\n";
   if (credentials.app->installation != 0) {
     text += "    installation: " + std::to_string(credentials.app->installation) + "\n";
   }
@@ -79,12 +71,12 @@ std::string credential_lines(const core::Credentials& credentials) {
 std::string scope_line(const core::Scope& scope) {
   switch (scope.kind) {
     case core::ScopeKind::repository:
-      return "repository: " + quoted(scope.owner + "/" + scope.repository);
+      return "repository: " + quoted_scalar(scope.owner + "/" + scope.repository);
     case core::ScopeKind::organization:
-      return "organization: " + quoted(scope.owner);
+      return "organization: " + quoted_scalar(scope.owner);
     case core::ScopeKind::enterprise:
       // Without organizations to look at, an enterprise's jobs come by its message queue.
-      return "enterprise: " + quoted(scope.owner) + "\n      discovery: scale-set";
+      return "enterprise: " + quoted_scalar(scope.owner) + "\n      discovery: scale-set";
   }
   return {};
 }
@@ -154,7 +146,7 @@ Result<std::string> starter_yaml(const Starter& starter) {
       "# mvrunner.yaml(5), and mvrunner.yaml in /usr/share/doc/mvrunner/examples.\n\n"
       "# The name under which `mvrunner runner install` keeps the release of actions/runner.\n"
       "runner: current\n\ngithub:\n  url: " +
-      quoted(starter.target.server) + "\n" + credential_lines(starter.credentials) +
+      quoted_scalar(starter.target.server) + "\n" + credential_lines(starter.credentials) +
       "  scopes:\n    - " + scope_line(starter.target.scope) + "\n";
   if (starter.max_vms != 0) text += "\nhost:\n  max_vms: " + std::to_string(starter.max_vms) + "\n";
   text += "\n# Chosen for " + format_bytes(starter.room.memory) + " of memory, " +

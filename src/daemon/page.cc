@@ -215,6 +215,19 @@ std::string page_html(const Page& page) {
   return out.text();
 }
 
+Markup legend(std::string_view kind, std::string_view label, std::span<const Look> looks) {
+  Markup out;
+  out.put("<ul class=\"legend\" aria-label=\"", safe(label), "\">");
+  for (const Look& look : looks) {
+    out.put("<li><svg class=\"", safe(kind), " ", safe(look.name),
+            "\" aria-hidden=\"true\" width=\"22\" height=\"14\"><rect class=\"plain\" "
+            "width=\"100%\" height=\"100%\"/><rect class=\"over\" width=\"100%\" "
+            "height=\"100%\"/></svg> ",
+            safe(look.text), "</li>");
+  }
+  return out.put("</ul>");
+}
+
 std::string page_policy() {
   static const std::string policy =
       "default-src 'none'; style-src " + hash_source(kPageStyle) + "; script-src " +

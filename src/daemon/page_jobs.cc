@@ -112,23 +112,12 @@ Markup job_row(const FinishedJob& job, WallTime now, Duration scale) {
   return out.put("</td><td class=\"way\">", timeline(job, scale), "</td></tr>");
 }
 
-Markup legend() {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kLooks{
-      {{"queued", "queued until its VM was launched"},
-       {"boot", "boot until its runner listened"},
-       {"idle", "until the job came"},
-       {"run", "ran until its VM ended"}}};
-  Markup out;
-  out.put("<ul class=\"legend\" aria-label=\"Looks of the stages\">");
-  for (const auto& [look, text] : kLooks) {
-    out.put("<li><svg class=\"stage ", safe(look),
-            "\" aria-hidden=\"true\" width=\"22\" "
-            "height=\"12\"><rect class=\"plain\" width=\"100%\" height=\"100%\"/><rect "
-            "class=\"over\" width=\"100%\" height=\"100%\"/></svg> ",
-            safe(text), "</li>");
-  }
-  return out.put("</ul>");
-}
+constexpr std::array kLooks{
+    Look{"queued", "queued until its VM was launched"},
+    Look{"boot", "boot until its runner listened"},
+    Look{"idle", "until the job came"},
+    Look{"run", "ran until its VM ended"},
+};
 
 }  // namespace
 
@@ -144,7 +133,7 @@ Markup jobs_part(const Page& page) {
     return out.put("<p class=\"empty\">No job has ended here.</p></section>");
   Duration scale{1};
   for (const auto& job : page.recent) scale = std::max(scale, length_of(job));
-  out.put(legend());
+  out.put(legend("stage", "Looks of the stages", kLooks));
   out.put(table_start(
       Markup().put("jobs-table"), Markup().put("The latest jobs that ended here, the latest first"),
       Markup().put("<th scope=\"col\">Job</th><th scope=\"col\">Profile and VM</th><th "

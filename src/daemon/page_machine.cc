@@ -241,26 +241,15 @@ Markup vcpu_drawing(const Page& page, const std::vector<const PageVm*>& vms) {
   return out.put("</svg>");
 }
 
-Markup legend() {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kLooks{
-      {{"starting", "preparing, booting"},
-       {"waiting", "warm, claiming, listening"},
-       {"running", "running a job"},
-       {"ending", "ending, removing"},
-       {"held", "held"},
-       {"free", "free"},
-       {"kept", "kept for the host"}}};
-  Markup out;
-  out.put("<ul class=\"legend\" aria-label=\"Looks of the boxes\">");
-  for (const auto& [look, text] : kLooks) {
-    out.put("<li><svg class=\"box ", safe(look),
-            "\" aria-hidden=\"true\" width=\"22\" "
-            "height=\"14\"><rect class=\"plain\" width=\"100%\" height=\"100%\"/><rect "
-            "class=\"over\" width=\"100%\" height=\"100%\"/></svg> ",
-            safe(text), "</li>");
-  }
-  return out.put("</ul>");
-}
+constexpr std::array kLooks{
+    Look{"starting", "preparing, booting"},
+    Look{"waiting", "warm, claiming, listening"},
+    Look{"running", "running a job"},
+    Look{"ending", "ending, removing"},
+    Look{"held", "held"},
+    Look{"free", "free"},
+    Look{"kept", "kept for the host"},
+};
 
 Markup vm_row(const PageVm& vm) {
   Markup out;
@@ -321,7 +310,8 @@ Markup machine_part(const Page& page) {
       "Machine</h2><p class=\"minor strip\" id=\"machine-words\">Memory: ",
       size(page.used.memory), " of ", size(page.capacity.memory), " in use by ",
       safe(counted(page.vms.size(), "VM")), ", ", size(page.reserve), " kept for the host</p>");
-  out.put(memory_drawing(page, vms), vcpu_drawing(page, vms), legend(), vm_table(page));
+  out.put(memory_drawing(page, vms), vcpu_drawing(page, vms),
+          legend("box", "Looks of the boxes", kLooks), vm_table(page));
   return out.put("</section>");
 }
 

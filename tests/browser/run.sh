@@ -9,7 +9,7 @@ mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
 if [ ! -d "$cache/$key" ]; then
-  work=$(mktemp -d "$cache/work.XXXXXX")
+  work=$(mktemp -d "$cache/new.XXXXXX")
   trap 'rm -rf "$work"' EXIT
   cp "$here/package.json" "$here/package-lock.json" "$work"
   npm ci --prefix "$work" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
