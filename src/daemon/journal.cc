@@ -128,17 +128,13 @@ std::string_view level_name(Level level) {
 }
 
 Result<void> set_log_level(std::string_view level) {
-  static const std::map<std::string_view, Level> names = {{"debug", Level::debug},
-                                                          {"info", Level::info},
-                                                          {"warn", Level::warn},
-                                                          {"error", Level::error}};
-  const auto it = names.find(level);
-  if (it == names.end()) {
-    return fail(Errc::invalid,
-                "log level '" + printable(level, 32) + "': use debug, info, warn or error");
+  for (const Level each : {Level::debug, Level::info, Level::warn, Level::error}) {
+    if (level_name(each) != level) continue;
+    logger().set_level(to_spdlog(each));
+    return {};
   }
-  logger().set_level(to_spdlog(it->second));
-  return {};
+  return fail(Errc::invalid,
+              "log level '" + printable(level, 32) + "': use debug, info, warn or error");
 }
 
 std::string format_fields(std::string_view event, const std::vector<Field>& fields) {
