@@ -20,13 +20,13 @@ std::string one_place(double value) {
 
 std::string memory_text(const json& vm) {
   constexpr double kGib = 1024.0 * 1024 * 1024;
-  const std::string all = format_bytes(Bytes{vm.at("memory").get<std::uint64_t>()});
+  std::string all = format_bytes(Bytes{vm.at("memory").get<std::uint64_t>()});
   if (!vm.contains("memory_used")) return all;
   return one_place(vm["memory_used"].get<double>() / kGib) + "/" + all;
 }
 
 std::string cpus_text(const json& vm) {
-  const std::string all = std::to_string(vm.at("vcpus").get<unsigned>());
+  std::string all = std::to_string(vm.at("vcpus").get<unsigned>());
   if (!vm.contains("busy_cpus")) return all;
   return one_place(vm["busy_cpus"].get<double>()) + "/" + all;
 }

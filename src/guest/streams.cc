@@ -30,28 +30,34 @@ bool is_ready(const std::vector<pollfd>& entries, int descriptor, short events) 
 
 }  // namespace
 
+Result<void> Streams::start_on_socket(Stream& stream, const SpawnSpec& spec, const Fd& error) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return fail_errno(errno, "create a pair of sockets");
+  }
+  stream.out = Fd(ends[0]);
+  const Fd theirs(ends[1]);
+  TRY(set_nonblocking(stream.out));
+  TRY_ASSIGN(stream.pid, spawn(spec, Stdio{theirs.get(), theirs.get(), error.get()}));
+  return {};
+}
+
+Result<void> Streams::start_on_pipes(Stream& stream, const SpawnSpec& spec, const Fd& error) {
+  TRY_ASSIGN(Pipe input, make_pipe());
+  TRY_ASSIGN(Pipe output, make_pipe());
+  TRY(set_nonblocking(input.write));
+  TRY(set_nonblocking(output.read));
+  TRY_ASSIGN(stream.pid, spawn(spec, Stdio{input.read.get(), output.write.get(), error.get()}));
+  stream.in = std::move(input.write);
+  stream.out = std::move(output.read);
+  return {};
+}
+
 Result<void> Streams::start(Stream& stream, const SpawnSpec& spec) {
   TRY_ASSIGN(Pipe error, make_pipe());
   TRY(set_nonblocking(error.read));
-  if (stream.one_socket) {
-    std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-      return fail_errno(errno, "create a pair of sockets");
-    }
-    stream.out = Fd(ends[0]);
-    const Fd theirs(ends[1]);
-    TRY(set_nonblocking(stream.out));
-    TRY_ASSIGN(stream.pid, spawn(spec, Stdio{theirs.get(), theirs.get(), error.write.get()}));
-  } else {
-    TRY_ASSIGN(Pipe input, make_pipe());
-    TRY_ASSIGN(Pipe output, make_pipe());
-    TRY(set_nonblocking(input.write));
-    TRY(set_nonblocking(output.read));
-    TRY_ASSIGN(stream.pid,
-               spawn(spec, Stdio{input.read.get(), output.write.get(), error.write.get()}));
-    stream.in = std::move(input.write);
-    stream.out = std::move(output.read);
-  }
+  TRY(stream.one_socket ? start_on_socket(stream, spec, error.write)
+                        : start_on_pipes(stream, spec, error.write));
   stream.err = std::move(error.read);
   return {};
 }

@@ -57,6 +57,8 @@ class Streams {
     std::optional<Time> give_up_at;
   };
   Result<void> start(Stream& stream, const SpawnSpec& spec);
+  static Result<void> start_on_socket(Stream& stream, const SpawnSpec& spec, const Fd& error);
+  static Result<void> start_on_pipes(Stream& stream, const SpawnSpec& spec, const Fd& error);
   void read_from(std::uint32_t id, Stream& stream, Fd& from, bool error);
   void write_to(std::uint32_t id, Stream& stream);
   static void end_input(Stream& stream);
