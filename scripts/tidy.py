@@ -123,9 +123,21 @@ def check_sizes(problems):
                     problems.append(f"{relative(path)}:{number}: function of {length} lines; at most {MAX_FUNCTION}")
 
 
-def tidy_key(path, headers):
-    digest = hashlib.sha256(headers)
-    digest.update(path.read_bytes())
+def included(path, seen):
+    """Adds the file and all headers of ours that it reads."""
+    if path in seen or not path.exists():
+        return
+    seen[path] = path.read_bytes()
+    for name in re.findall(rb'^#include "([a-z_/0-9]+\.h)"', seen[path], re.MULTILINE):
+        included(ROOT / "src" / name.decode(), seen)
+
+
+def tidy_key(path):
+    digest = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
+    files = {}
+    included(path, files)
+    for name in sorted(files):
+        digest.update(relative(name).encode() + b"\0" + files[name])
     return digest.hexdigest()
 
 
@@ -137,15 +149,12 @@ def tidy_one(path):
 def check_tidy(problems):
     """clang-tidy on src/, remembering by content what was clean."""
     compiled = {entry["file"] for entry in json.loads((BUILD / "clang" / "compile_commands.json").read_text())}
-    state = hashlib.sha256()
-    for path in [ROOT / ".clang-tidy", *(p for p in sources("src") if p.suffix == ".h")]:
-        state.update(path.read_bytes())
     marks = CACHE / "tidy"
     marks.mkdir(parents=True, exist_ok=True)
     todo = {}
     for path in sources("src"):
         if path.suffix == ".cc" and str(path) in compiled:
-            mark = marks / tidy_key(path, state.digest())
+            mark = marks / tidy_key(path)
             if not mark.exists():
                 todo[path] = mark
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
