@@ -52,5 +52,6 @@ Result<DiskSpace> disk_space(const std::string& path);
 Bytes allocated_size(const std::string& path);  // st_blocks; 0 when absent
 // The SHA-256 of the contents in hex, as sha256sum prints it (holes cost no reading); "" on error.
 std::string sha256_file(const std::string& path);
+std::string sha256_text(std::string_view text);
 
 }  // namespace mvr::sys

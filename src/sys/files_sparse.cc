@@ -1,4 +1,5 @@
-// The half of files.h that knows about holes: copy_sparse and sha256_file.
+// The half of files.h that knows about holes: copy_sparse and sha256_file; sha256_text is beside
+// it.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -10,10 +11,9 @@
 #include <functional>
 #include <memory>
 
-#include <openssl/evp.h>
-
 #include "base/text.h"
 #include "sys/files.h"
+#include "sys/sha256.h"
 
 namespace mvr::sys {
 namespace {
@@ -101,31 +101,12 @@ Result<off_t> size_of(const Fd& fd) {
   return status.st_size;
 }
 
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    is_good_ = context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
+void add_zeros(Sha256& sha, off_t count) {
+  static const std::string zeros(kBlock, '\0');
+  for (; count > 0; count -= std::min(count, static_cast<off_t>(kBlock))) {
+    sha.add(std::string_view(zeros).substr(0, static_cast<std::size_t>(count)));
   }
-  void add(std::string_view data) {
-    is_good_ = is_good_ && EVP_DigestUpdate(context_.get(), data.data(), data.size()) == 1;
-  }
-  void add_zeros(off_t count) {
-    static const std::string zeros(kBlock, '\0');
-    for (; count > 0; count -= std::min(count, static_cast<off_t>(kBlock))) {
-      add(std::string_view(zeros).substr(0, static_cast<std::size_t>(count)));
-    }
-  }
-  std::string finish() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned length = 0;
-    is_good_ = is_good_ && EVP_DigestFinal_ex(context_.get(), digest.data(), &length) == 1;
-    return is_good_ ? hex(std::span(digest).first(length)) : std::string();
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
-  bool is_good_ = false;
-};
+}
 
 Result<void> hash_extent(int fd, Extent extent, Sha256& sha) {
   std::vector<char> buffer(kBlock);
@@ -148,12 +129,12 @@ Result<std::string> hash_file(const std::string& path) {
   while (true) {
     TRY_ASSIGN(const std::optional<Extent> extent, next_extent(fd.get(), at, size));
     if (!extent) break;
-    sha.add_zeros(extent->start - at);
+    add_zeros(sha, extent->start - at);
     TRY(hash_extent(fd.get(), *extent, sha));
     at = extent->end;
   }
-  sha.add_zeros(size - at);
-  return sha.finish();
+  add_zeros(sha, size - at);
+  return sha.take_hex();
 }
 
 }  // namespace
@@ -176,6 +157,12 @@ Result<void> copy_sparse(const std::string& from, const std::string& to, mode_t 
 std::string sha256_file(const std::string& path) {
   auto digest = hash_file(path);
   return digest ? std::move(*digest) : std::string();
+}
+
+std::string sha256_text(std::string_view text) {
+  Sha256 sha;
+  sha.add(text);
+  return sha.take_hex();
 }
 
 }  // namespace mvr::sys

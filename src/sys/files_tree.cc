@@ -1,14 +1,13 @@
 // remove_tree of files.h.
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <memory>
 
 #include "sys/files.h"
+#include "sys/open_below.h"
 
 namespace mvr::sys {
 namespace {
@@ -17,18 +16,6 @@ namespace {
 constexpr unsigned kDeepest = 512;
 
 using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
-
-// Opens a directory only if the path stays on this mount and passes no link: a tree that is
-// being changed under our feet can then make us fail, but not leave it.
-Result<Fd> open_below(int parent, const char* name, const std::string& shown) {
-  open_how how{};
-  how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_XDEV | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-  Fd fd(static_cast<int>(::syscall(SYS_openat2, parent, name, &how, sizeof how)));
-  if (fd) return fd;
-  if (errno == EXDEV) return fail(Errc::busy, shown + " is a mount point: unmount it first");
-  return fail_errno(errno, "open " + shown);
-}
 
 Result<void> remove_children(Fd fd, const std::string& shown, unsigned depth);
 

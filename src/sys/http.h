@@ -25,7 +25,13 @@ struct HttpRequest {
   Duration deadline{30'000};  // for everything
   Duration connect_deadline{10'000};
   std::size_t max_body = 16U << 20U;
-  int max_redirects = 0;  // credentials are never sent to another host
+  // Followed over https only when `url` is; credentials are never sent to another host.
+  int max_redirects = 0;
+  // Set: the body goes there instead of into the answer; stays open here. What it was given of an
+  // answer that failed or has an error status is of no use.
+  int body_fd = -1;
+  // Bytes of the body so far, and of all of it; 0: the server has not told.
+  std::function<void(std::uint64_t received, std::uint64_t expected)> on_progress;
 };
 
 // The header's value; empty when there is none. Names are in lower case.

@@ -1,7 +1,10 @@
 #include "sys/http_transfer.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "base/text.h"
 
@@ -29,11 +32,12 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
+bool is_https(const std::string& url) { return ascii_lower(url.substr(0, 8)) == "https://"; }
+
 // libcurl refuses other schemes as well, but with the code it has for a server that answers with
 // something else than HTTP.
 Result<void> check_url(const std::string& url) {
-  const std::string start = ascii_lower(url.substr(0, 8));
-  const bool is_http = start.rfind("http://", 0) == 0 || start == "https://";
+  const bool is_http = ascii_lower(url.substr(0, 7)) == "http://" || is_https(url);
   if (is_http && url.find('\0') == std::string::npos) return {};
   return fail(Errc::invalid, "'" + url_to_show(url) + "' is not an http or https URL");
 }
@@ -158,9 +162,10 @@ bool HttpTransfer::set_callbacks() {
 
 bool HttpTransfer::set_options(const std::string& user_agent) {
   CURL* easy = easy_.get();
+  const char* redirects = is_https(request_.url) ? "https" : "http,https";
   bool ok = curl_easy_setopt(easy, CURLOPT_URL, request_.url.c_str()) == CURLE_OK &&
             curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-            curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+            curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, redirects) == CURLE_OK &&
             curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
             curl_easy_setopt(easy, CURLOPT_UNRESTRICTED_AUTH, 0L) == CURLE_OK &&
             curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent.c_str()) == CURLE_OK &&
@@ -204,12 +209,37 @@ bool HttpTransfer::take_header(std::string_view line) {
   return true;
 }
 
+bool HttpTransfer::write_body(std::string_view data) {
+  while (!data.empty()) {
+    const ssize_t count = ::write(request_.body_fd, data.data(), data.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      write_error_ = errno;
+      return false;
+    }
+    data.remove_prefix(static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
 bool HttpTransfer::take_body(std::string_view data) {
-  if (data.size() > request_.max_body - std::min(request_.max_body, response_.body.size())) {
+  body_bytes_ += data.size();
+  if (body_bytes_ > request_.max_body) {
     overflow_ = "the answer's body";
     return false;
   }
-  response_.body.append(data);
+  if (request_.body_fd < 0) {
+    response_.body.append(data);
+  } else if (!write_body(data)) {
+    return false;
+  }
+  if (request_.on_progress) {
+    curl_off_t expected = 0;
+    const CURLcode told =
+        curl_easy_getinfo(easy_.get(), CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &expected);
+    request_.on_progress(
+        body_bytes_, told == CURLE_OK && expected > 0 ? static_cast<std::uint64_t>(expected) : 0);
+  }
   return true;
 }
 
@@ -218,6 +248,7 @@ Result<HttpResponse> HttpTransfer::finish(CURLcode code) {
   if (overflow_ != nullptr) {
     return fail(Errc::too_large, what + ": " + overflow_ + " exceeded the limit");
   }
+  if (write_error_ != 0) return fail_errno(write_error_, what + ": write the answer's body");
   if (code != CURLE_OK) {
     const std::string detail = error_text_.substr(0, error_text_.find('\0'));
     const std::string reason = detail.empty() ? curl_easy_strerror(code) : detail;

@@ -33,13 +33,16 @@ class HttpTransfer {
   [[nodiscard]] bool set_callbacks();
   bool take_header(std::string_view line);
   bool take_body(std::string_view data);
+  bool write_body(std::string_view data);
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
 
   HttpRequest request_;
   HttpResponse response_;
   std::size_t header_bytes_ = 0;
+  std::uint64_t body_bytes_ = 0;
   const char* overflow_ = nullptr;  // what exceeded its bound
+  int write_error_ = 0;             // errno of the file the body goes to
   std::string error_text_;          // libcurl's buffer of CURL_ERROR_SIZE bytes
   std::unique_ptr<CURL, void (*)(CURL*)> easy_;
   std::unique_ptr<curl_slist, void (*)(curl_slist*)> header_list_;

@@ -34,6 +34,7 @@ struct SpawnOptions {
   int netns_fd = -1;                  // entered by setns before dropping privileges
   bool same_session = false;          // keeps the terminal; else a session of its own
   bool die_with_parent = false;       // PDEATHSIG SIGKILL
+  bool low_priority = false;          // nice 19 and the idle class of I/O, as far as allowed
   std::uint64_t file_size_limit = 0;  // RLIMIT_FSIZE; 0 = unchanged
 };
 

@@ -46,6 +46,7 @@ struct ChildPlan {
   int netns_fd = -1;
   pid_t parent = 0;
   bool die_with_parent = false;
+  bool low_priority = false;
   bool same_session = false;
   std::uint64_t file_size_limit = 0;
   std::optional<uid_t> uid;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "helpers.h"
+#include "sys/open_below.h"
 
 namespace mvr::sys {
 namespace {
@@ -247,6 +248,23 @@ TEST_CASE("changing the owner changes the link, not its target") {
   REQUIRE(::lstat((dir / "link").c_str(), &status) == 0);
   CHECK(status.st_uid == 12345);
   CHECK(status.st_gid == 12346);
+}
+
+TEST_CASE("a directory below another is reached through no link, and not from outside") {
+  const TempDir directory;
+  REQUIRE(make_directories(directory / "root/a/b"));
+  REQUIRE(make_directories(directory / "elsewhere/b"));
+  REQUIRE(::symlink("../elsewhere", (directory / "root/link").c_str()) == 0);
+  REQUIRE(::symlink("b", (directory / "root/a/c").c_str()) == 0);
+  const auto root = open_read(directory / "root");
+  REQUIRE(root);
+  CHECK(open_below(root->get(), "a/b", "b"));
+  for (const char* path : {"link/b", "link", "a/c", "../elsewhere", "a/../../elsewhere"}) {
+    INFO(path);
+    CHECK_FALSE(open_below(root->get(), path, path));
+  }
+  CHECK_FALSE(open_below(root->get(), (directory / "root/a").c_str(), "a"));
+  CHECK(open_below(root->get(), "a/x", "x").error().code == Errc::not_found);
 }
 
 }  // namespace

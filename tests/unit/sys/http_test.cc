@@ -1,6 +1,7 @@
 #include "sys/http.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -255,6 +256,43 @@ TEST_CASE("a body over the bound is refused, one at the bound is not") {
   request = get(server.url());
   request.max_body = 999;
   CHECK(test.fetch(std::move(request)).error().code == Errc::too_large);
+}
+
+TEST_CASE("a body goes to a file where that is wanted, and never beyond its bound") {
+  const TempDir dir;
+  Fixture test;
+  Server server(*test.loop, listen_tcp(),
+                [](const std::string&) { return reply(std::string(1000, 'x')); });
+  for (const std::size_t bound : {1000U, 999U}) {
+    const std::string path = dir / std::to_string(bound);
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    HttpRequest request = get(server.url());
+    request.body_fd = file.get();
+    request.max_body = bound;
+    std::uint64_t received = 0;
+    request.on_progress = [&](std::uint64_t now, std::uint64_t expected) {
+      received = now;
+      CHECK(expected == 1000);
+    };
+    const auto response = test.fetch(std::move(request));
+    if (bound < 1000) {
+      CHECK(response.error().code == Errc::too_large);
+      CHECK(read_file(path)->size() < 1000);
+    } else {
+      CHECK(response->body.empty());
+      CHECK(*read_file(path) == std::string(1000, 'x'));
+      CHECK(received == 1000);
+    }
+  }
+}
+
+TEST_CASE("a file that takes no more ends the request with its reason") {
+  Fixture test;
+  Server server(*test.loop, listen_tcp(), [](const std::string&) { return reply("hello"); });
+  const Fd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  HttpRequest request = get(server.url());
+  request.body_fd = full.get();
+  CHECK(test.fetch(std::move(request)).error().code == Errc::full);
 }
 
 TEST_CASE("headers without end are refused") {

@@ -206,6 +206,12 @@ TEST_CASE("a file size limit holds") {
   CHECK(read_file(dir / "f").value().size() == 4096);
 }
 
+TEST_CASE("a child of low priority gets what nobody else wants") {
+  SpawnOptions options = shell(R"sh([ "$(nice)" = 19 ] && [ "$(ionice)" = idle ])sh");
+  options.low_priority = true;
+  CHECK(exit_of(options) == Exit{0, 0});
+}
+
 TEST_CASE("a child asked to dies with its parent") {
   // The middle process spawns one such child, writes down its pid and is killed.
   const TempDir dir;
