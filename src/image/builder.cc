@@ -1,5 +1,7 @@
 #include "image/builder.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <optional>
 
@@ -36,9 +38,12 @@ std::string trimmed(const std::string& text) {
 Result<void> check_storage(const std::string& driver) {
   if (driver.empty()) return fail(Errc::protocol, "its info does not name the storage driver");
   if (driver != "vfs") return {};
+  const char* where =
+      ::geteuid() == 0 ? "/etc/containers/storage.conf" : "~/.config/containers/storage.conf";
   return fail(Errc::unsupported,
-              "its storage driver is vfs, which copies whole layers: set driver = \"overlay\" in "
-              "[storage] of /etc/containers/storage.conf");
+              std::string("its storage driver is vfs, which copies whole layers: set driver = "
+                          "\"overlay\" in [storage] of ") +
+                  where);
 }
 
 Result<std::string> docker_version(const std::string& program) {
@@ -47,6 +52,16 @@ Result<std::string> docker_version(const std::string& program) {
              run_quiet({program, "version", "--format", "{{.Server.Version}}"}, kAnswerLimit));
   if (trimmed(out).empty()) return fail(Errc::unavailable, "the docker engine does not answer");
   return trimmed(out);
+}
+
+// "github.com/docker/buildx v0.13.1 788433953af1"; empty: the client has no buildx.
+std::string buildx_version(const std::string& program) {
+  const auto out = run_quiet({program, "buildx", "version"}, kAnswerLimit);
+  if (!out) return {};
+  const std::string line = trimmed(*out);
+  const auto words = split(line, ' ');
+  if (words.size() < 2 || words[1].size() < 2 || words[1].front() != 'v') return {};
+  return printable(words[1].substr(1), 60);
 }
 
 Result<std::string> podman_version(const std::string& program) {
@@ -91,7 +106,13 @@ Result<std::string> ask(Builder::Kind kind, const std::string& program) {
 Result<Builder> probe(const Candidate& candidate) {
   TRY_ASSIGN(std::string program, find_program(candidate.name, candidate.package));
   TRY_ASSIGN(std::string version, ask(candidate.kind, program));
-  return Builder{candidate.kind, candidate.name, std::move(program), printable(version, 60)};
+  Builder builder{candidate.kind, candidate.name, std::move(program), printable(version, 60)};
+  if (builder.kind == Builder::Kind::docker) {
+    builder.buildx = buildx_version(builder.program);
+  } else {
+    builder.is_rootless = ::geteuid() != 0;
+  }
+  return builder;
 }
 
 }  // namespace

@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <utility>
 
 #include "base/text.h"
+#include "image/store_files.h"
 #include "sys/files.h"
 
 namespace mvr::image {
@@ -19,66 +19,7 @@ namespace {
 
 constexpr const char* kManifest = "manifest.json";
 constexpr std::size_t kMaxManifest = 1U << 20U;
-// How often a name may change hands under us before we give up.
-constexpr int kAttempts = 8;
-
-// Names of this process below a store, so that two builds never meet.
-std::string private_name(const char* prefix) {
-  static std::atomic<unsigned> counter{0};
-  return prefix + std::to_string(::getpid()) + "-" + std::to_string(counter++);
-}
-
-bool starts_with(const std::string& text, std::string_view prefix) {
-  return text.compare(0, prefix.size(), prefix) == 0;
-}
-
-bool is_same_file(int fd, const std::string& path) {
-  struct stat open_file {};
-  struct stat named {};
-  return ::fstat(fd, &open_file) == 0 && ::lstat(path.c_str(), &named) == 0 &&
-         open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
-}
-
-// Locks an existing file or directory. Err not_found: nothing there; Err busy: held by another, or
-// replaced while we waited for it.
-Result<Fd> lock_existing(const std::string& path, int operation) {
-  Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!file) return fail_errno(errno, path);
-  if (::flock(file.get(), operation | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return fail(Errc::busy, path + " is in use");
-    return fail_errno(errno, "lock " + path);
-  }
-  if (!is_same_file(file.get(), path)) return fail(Errc::busy, path + " was replaced");
-  return file;
-}
-
-Result<void> rename_with(const std::string& from, const std::string& to, unsigned flags) {
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags) == 0) return {};
-  return fail_errno(errno, "rename " + from + " to " + to);
-}
-
 }  // namespace
-
-WorkDirectory::WorkDirectory(WorkDirectory&& other) noexcept
-    : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
-
-WorkDirectory& WorkDirectory::operator=(WorkDirectory&& other) noexcept {
-  if (this != &other) {
-    remove();
-    path_ = std::exchange(other.path_, {});
-    lock_ = std::move(other.lock_);
-  }
-  return *this;
-}
-
-WorkDirectory::~WorkDirectory() { remove(); }
-
-void WorkDirectory::remove() {
-  // What cannot be removed now is swept by the next build: the lock ends here.
-  if (!path_.empty()) (void)sys::remove_tree(path_);
-  path_.clear();
-  lock_ = Fd();
-}
 
 Result<void> check_entry_name(const std::string& name, const std::string& noun) {
   auto is_alnum = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
@@ -147,16 +88,6 @@ Result<Fd> EntryStore::pin(const std::string& name) const {
   return fail(Errc::busy, kind_.noun + " \"" + name + "\" is being replaced or removed: try again");
 }
 
-Result<std::string> EntryStore::set_aside(const std::string& entry) const {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    std::string aside = kind_.root + "/" + private_name(".old-");
-    auto moved = rename_with(entry, aside, RENAME_NOREPLACE);
-    if (moved) return aside;
-    if (moved.error().code != Errc::exists) return fail(std::move(moved).error());
-  }
-  return fail(Errc::exists, kind_.root + ": no free name for " + entry);
-}
-
 Result<void> EntryStore::remove(const std::string& name) const {
   TRY(check_entry_name(name, kind_.noun));
   if (!sys::exists(directory(name))) return fail(missing(name));
@@ -168,28 +99,26 @@ Result<void> EntryStore::remove(const std::string& name) const {
   }
   if (!lock && lock.error().code != Errc::not_found) return fail(std::move(lock).error());
   // Gone in one step for everyone else; the files follow.
-  TRY_ASSIGN(const std::string aside, set_aside(directory(name)));
+  TRY_ASSIGN(const std::string aside, set_aside(kind_.root, directory(name)));
   return sys::remove_tree(aside);
 }
 
 // Ends an entry that is no longer visible under a name. One that is in use stays, for a later
 // sweep.
 Result<void> EntryStore::discard(const std::string& entry) const {
-  auto lock = lock_existing(entry + "/" + kind_.data_file, LOCK_EX);
-  if (!lock && lock.error().code == Errc::busy) {
-    if (!starts_with(entry, kind_.root + "/.old-")) TRY(set_aside(entry));
-    return {};
-  }
-  return sys::remove_tree(entry);
+  auto swept = sweep_old(entry, kind_.data_file);
+  if (swept || swept.error().code != Errc::busy) return swept;
+  if (!entry.starts_with(kind_.root + "/" + kOldPrefix)) TRY(set_aside(kind_.root, entry));
+  return {};
 }
 
 void EntryStore::sweep_one(const std::string& name) const {
   const std::string path = directory(name);
-  if (starts_with(name, ".old-")) {
+  if (name.starts_with(kOldPrefix)) {
     (void)discard(path);  // the next sweep tries again
     return;
   }
-  if (!starts_with(name, ".work-")) return;
+  if (!name.starts_with(kWorkPrefix)) return;
   auto lock = lock_existing(path, LOCK_EX);
   if (!lock) return;  // a live build
   // A crash between the exchange and the clean-up leaves the replaced entry here, perhaps in use.
@@ -207,17 +136,7 @@ void EntryStore::sweep() const {
 Result<WorkDirectory> EntryStore::make_work_directory() const {
   TRY(sys::make_directories(kind_.root));
   sweep();
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    std::string path = kind_.root + "/" + private_name(".work-");
-    if (::mkdir(path.c_str(), 0700) != 0) {
-      if (errno == EEXIST) continue;
-      return fail_errno(errno, "create " + path);
-    }
-    // Another process may sweep it before the lock is ours; then the next name is tried.
-    auto lock = lock_existing(path, LOCK_EX);
-    if (lock) return WorkDirectory(std::move(path), std::move(*lock));
-  }
-  return fail(Errc::busy, kind_.root + ": no work directory could be made and locked");
+  return open_work_directory(kind_.root);
 }
 
 Result<void> EntryStore::swap_in(const std::string& entry, const std::string& name) const {
@@ -237,22 +156,12 @@ Result<void> EntryStore::swap_in(const std::string& entry, const std::string& na
   return fail(Errc::busy, kind_.noun + " \"" + name + "\" keeps changing: try again");
 }
 
-Result<void> EntryStore::prepare(const std::string& entry, const Manifest& manifest) const {
-  const std::string data = entry + "/" + kind_.data_file;
-  const std::string description = entry + "/" + kManifest;
-  if (::chmod(data.c_str(), 0444) != 0) return fail_errno(errno, "chmod " + data);
-  TRY(sys::write_file(description, manifest_json(manifest), 0444));
-  TRY(sys::fsync_path(data));
-  TRY(sys::fsync_path(description));
-  return sys::fsync_path(entry);
-}
-
 Result<void> EntryStore::publish(const std::string& work, const Manifest& manifest) const {
   TRY(check_entry_name(manifest.name, kind_.noun));
   const std::string entry = work + "/entry";
   TRY(sys::make_directories(entry));
   TRY(rename_with(work + "/" + kind_.data_file, entry + "/" + kind_.data_file, RENAME_NOREPLACE));
-  TRY(prepare(entry, manifest));
+  TRY(finish_entry(entry, kind_.data_file, manifest));
   TRY(swap_in(entry, manifest.name));
   TRY(sys::fsync_path(kind_.root));
   // Now `entry` is what had the name before, if anything had.

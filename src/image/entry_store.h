@@ -1,5 +1,5 @@
-// What images and runner releases share: a directory of named entries, each of them a data file
-// and its manifest. An entry appears, is replaced and disappears by one rename; whoever uses a data
+// How runner releases are kept: a directory of named entries, each of them a data file and its
+// manifest. An entry appears, is replaced and disappears by one rename; whoever uses a data
 // file holds a shared lock on it.
 #pragma once
 
@@ -24,9 +24,9 @@ class EntryStore {
  public:
   struct Kind {
     std::string root;       // the directory of the entries
-    std::string data_file;  // "rootfs.ext4"
-    std::string noun;       // "image"
-    std::string remedy;     // how to get a missing one: "build it with ..."
+    std::string data_file;  // "tools.ext4"
+    std::string noun;       // "runner release"
+    std::string remedy;     // how to get a missing one: "install it with ..."
   };
   explicit EntryStore(Kind kind) : kind_(std::move(kind)) {}
 
@@ -44,8 +44,6 @@ class EntryStore {
   void sweep() const;
   void sweep_one(const std::string& name) const;
   Result<void> discard(const std::string& entry) const;
-  Result<std::string> set_aside(const std::string& entry) const;
-  Result<void> prepare(const std::string& entry, const Manifest& manifest) const;
   Result<void> swap_in(const std::string& entry, const std::string& name) const;
 
   Kind kind_;

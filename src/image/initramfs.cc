@@ -33,6 +33,22 @@ const std::vector<std::string>& wanted_modules() {
   return kWanted;
 }
 
+// What Docker's networks, and firewalls of jobs, would have modprobe load. Images do not hold the
+// kernel's modules; the agent loads these where the image has an engine.
+const std::vector<std::string>& engine_modules() {
+  static const std::vector<std::string> kWanted{
+      "veth",          "bridge",          "br_netfilter",    "nf_tables",
+      "nft_compat",    "nft_chain_nat",   "nft_ct",          "nft_masq",
+      "nft_nat",       "nft_fib_inet",    "nft_reject_inet", "nf_conntrack_netlink",
+      "ip_tables",     "iptable_filter",  "iptable_nat",     "iptable_mangle",
+      "iptable_raw",   "ip6_tables",      "ip6table_filter", "ip6table_nat",
+      "xt_MASQUERADE", "xt_conntrack",    "xt_addrtype",     "xt_nat",
+      "xt_REDIRECT",   "xt_tcpudp",       "xt_multiport",    "xt_mark",
+      "xt_comment",    "xt_state",        "xt_limit",        "xt_statistic",
+      "xt_set",        "ip_set_hash_net", "ipt_REJECT",      "ip6t_REJECT"};
+  return kWanted;
+}
+
 // "kernel/drivers/char/hw_random/virtio-rng.ko.xz" -> "virtio_rng"
 std::string module_name(std::string_view path) {
   const std::size_t slash = path.rfind('/');
@@ -115,10 +131,22 @@ Result<void> add_member(archive* writer, const std::string& name, mode_t mode,
   return archive_failure(writer, "write the initramfs: " + name);
 }
 
-std::string member_name(std::size_t number, const std::string& path) {
+// A directory of the initramfs with modules, in the order they are to be loaded in.
+struct ModuleList {
+  const char* directory;
+  std::vector<std::string> paths;
+};
+
+std::string member_name(const ModuleList& list, std::size_t number) {
   std::array<char, 8> digits{};
   (void)std::snprintf(digits.data(), digits.size(), "%02zu", number);
-  return "modules/" + std::string(digits.data()) + "-" + module_name(path) + ".ko";
+  return std::string(list.directory) + "/" + digits.data() + "-" + module_name(list.paths[number]) +
+         ".ko";
+}
+
+// "kernel-metadata/modules.builtin"
+std::string metadata_name(const std::string& path) {
+  return "kernel-metadata" + path.substr(path.rfind('/'));
 }
 
 Result<void> add_directories(archive* writer, std::initializer_list<const char*> names) {
@@ -126,40 +154,75 @@ Result<void> add_directories(archive* writer, std::initializer_list<const char*>
   return {};
 }
 
+Result<void> add_modules(archive* writer, const ModuleList& list) {
+  TRY(add_directories(writer, {list.directory}));
+  for (std::size_t i = 0; i < list.paths.size(); ++i) {
+    TRY_ASSIGN(const std::string content, read_module(list.paths[i]));
+    TRY(add_member(writer, member_name(list, i), S_IFREG | 0644, content));
+  }
+  return {};
+}
+
+Result<void> add_metadata(archive* writer, const std::vector<std::string>& metadata) {
+  TRY(add_directories(writer, {"kernel-metadata"}));
+  for (const std::string& path : metadata) {
+    TRY_ASSIGN(const std::string content, sys::read_file(path, kMaxIndex));
+    TRY(add_member(writer, metadata_name(path), S_IFREG | 0644, content));
+  }
+  return {};
+}
+
 Result<void> add_members(archive* writer, const std::string& agent,
-                         const std::vector<std::string>& modules) {
+                         const std::vector<std::string>& metadata,
+                         const std::vector<ModuleList>& modules) {
   TRY(add_directories(writer, {"base", "dev"}));
   TRY_ASSIGN(const std::string program, sys::read_file(agent, kMaxAgent));
   TRY(add_member(writer, "init", S_IFREG | 0755, program));
-  TRY(add_directories(writer, {"modules"}));
-  for (std::size_t i = 0; i < modules.size(); ++i) {
-    TRY_ASSIGN(const std::string content, read_module(modules[i]));
-    TRY(add_member(writer, member_name(i, modules[i]), S_IFREG | 0644, content));
-  }
+  if (!metadata.empty()) TRY(add_metadata(writer, metadata));
+  for (const ModuleList& list : modules) TRY(add_modules(writer, list));
   return add_directories(writer, {"proc", "root", "scratch", "sys", "tools"});
 }
 
-Result<std::string> make_archive(const std::string& agent,
-                                 const std::vector<std::string>& modules) {
+Result<std::string> make_archive(const std::string& agent, const std::vector<std::string>& metadata,
+                                 const std::vector<ModuleList>& modules) {
   std::string bytes;
   const Writer writer(archive_write_new(), archive_write_free);
   if (archive_write_set_format_cpio_newc(writer.get()) != ARCHIVE_OK ||
       archive_write_open(writer.get(), &bytes, nullptr, append_to_string, nullptr) != ARCHIVE_OK) {
     return archive_failure(writer.get(), "write the initramfs");
   }
-  TRY(add_members(writer.get(), agent, modules));
+  TRY(add_members(writer.get(), agent, metadata, modules));
   if (archive_write_close(writer.get()) != ARCHIVE_OK) {
     return archive_failure(writer.get(), "write the initramfs");
   }
   return bytes;
 }
 
-Result<std::vector<std::string>> module_paths(const Kernel& kernel) {
+Result<std::vector<ModuleList>> module_lists(const Kernel& kernel) {
+  if (kernel.modules.empty()) return std::vector<ModuleList>{{"modules", {}}};
+  TRY_ASSIGN(const std::string index, sys::read_file(kernel.modules + "/modules.dep", kMaxIndex));
+  std::vector<std::string> wanted = wanted_modules();
+  const auto of_boot = static_cast<std::ptrdiff_t>(module_load_order(index, wanted).size());
+  wanted.insert(wanted.end(), engine_modules().begin(), engine_modules().end());
+  // What both need stands where it is needed first.
+  std::vector<std::string> paths = module_load_order(index, wanted);
+  for (std::string& path : paths) path.insert(0, kernel.modules + "/");
+  const auto end_of_boot = paths.begin() + of_boot;
+  std::vector<ModuleList> lists{{"modules", {paths.begin(), end_of_boot}}};
+  if (end_of_boot != paths.end()) lists.push_back({"modules-engine", {end_of_boot, paths.end()}});
+  return lists;
+}
+
+// What modprobe reads, of a kernel that has all built in: there is nothing it could load, and it
+// says yes to what is there. Other kernels' modules are not in the guest, so their list is not.
+Result<std::vector<std::string>> metadata_paths(const Kernel& kernel) {
   std::vector<std::string> paths;
   if (kernel.modules.empty()) return paths;
   TRY_ASSIGN(const std::string index, sys::read_file(kernel.modules + "/modules.dep", kMaxIndex));
-  for (const std::string& path : module_load_order(index, wanted_modules())) {
-    paths.push_back(kernel.modules + "/" + path);
+  if (!index.empty()) return paths;
+  TRY_ASSIGN(const std::vector<std::string> names, sys::list_directory(kernel.modules));
+  for (const std::string& name : names) {
+    if (name.starts_with("modules.")) paths.push_back(kernel.modules + "/" + name);
   }
   return paths;
 }
@@ -172,14 +235,21 @@ Result<std::string> digest_of(const std::string& path) {
 
 // The digest of a list of the inputs, by way of a file, as that is what sys/ can digest.
 Result<std::string> inputs_digest(const std::string& directory, const std::string& agent,
-                                  const std::vector<std::string>& modules) {
-  TRY_ASSIGN(std::string list, digest_of(agent));
-  for (std::size_t i = 0; i < modules.size(); ++i) {
-    TRY_ASSIGN(const std::string digest, digest_of(modules[i]));
-    list += "\n" + member_name(i, modules[i]) + " " + digest;
+                                  const std::vector<std::string>& metadata,
+                                  const std::vector<ModuleList>& modules) {
+  TRY_ASSIGN(std::string inputs, digest_of(agent));
+  for (const std::string& path : metadata) {
+    TRY_ASSIGN(const std::string digest, digest_of(path));
+    inputs += "\n" + metadata_name(path) + " " + digest;
+  }
+  for (const ModuleList& list : modules) {
+    for (std::size_t i = 0; i < list.paths.size(); ++i) {
+      TRY_ASSIGN(const std::string digest, digest_of(list.paths[i]));
+      inputs += "\n" + member_name(list, i) + " " + digest;
+    }
   }
   const std::string path = directory + "/inputs-" + std::to_string(::getpid());
-  TRY(sys::write_file(path, list));
+  TRY(sys::write_file(path, inputs));
   auto digest = digest_of(path);
   TRY(sys::remove_file(path));
   return digest;
@@ -210,12 +280,13 @@ Result<std::string> make_initramfs(const std::string& state_dir, const Kernel& k
                                    const std::string& agent_binary) {
   const std::string directory = state_dir + "/initramfs";
   TRY(sys::make_directories(directory));
-  TRY_ASSIGN(const auto modules, context(module_paths(kernel), "kernel " + kernel.name));
+  TRY_ASSIGN(const auto modules, context(module_lists(kernel), "kernel " + kernel.name));
+  TRY_ASSIGN(const auto metadata, context(metadata_paths(kernel), "kernel " + kernel.name));
   TRY_ASSIGN(const std::string digest,
-             context(inputs_digest(directory, agent_binary, modules), "initramfs"));
+             context(inputs_digest(directory, agent_binary, metadata, modules), "initramfs"));
   std::string path = directory + "/" + digest + ".cpio";
   if (sys::exists(path)) return path;
-  TRY_ASSIGN(const std::string bytes, make_archive(agent_binary, modules));
+  TRY_ASSIGN(const std::string bytes, make_archive(agent_binary, metadata, modules));
   TRY(sys::write_file_atomic(path, bytes));
   return path;
 }

@@ -9,9 +9,11 @@
 
 namespace mvr::image {
 
-// Writes a newc archive with /init (the agent), /modules/NN-<name>.ko in load order and the
-// directories the agent mounts on. Cached at <state>/initramfs/<digest of inputs>.cpio; returns
-// that path.
+// Writes a newc archive with /init (the agent), /modules/NN-<name>.ko in load order, what an engine
+// of containers needs besides in /modules-engine/, and the directories the agent mounts on. For a
+// kernel with all built in also /kernel-metadata/modules.*, which belong into
+// /usr/lib/modules/<release>. Cached at <state>/initramfs/<digest of inputs>.cpio; returns that
+// path.
 Result<std::string> make_initramfs(const std::string& state_dir, const Kernel& kernel,
                                    const std::string& agent_binary);
 

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "image/entry_store.h"
+#include "image/kernel_image.h"
 #include "image/program.h"
 #include "sys/files.h"
 #include "sys/process.h"
@@ -134,6 +135,22 @@ Result<std::string> take_modules(const std::string& root, const std::string& dir
   return std::string();
 }
 
+Result<std::string> built_release(const std::string& built) {
+  TRY_ASSIGN(const std::string text, sys::read_file(built + "/release", 256));
+  const std::string release(text.substr(0, text.find('\n')));
+  if (is_release_name(release)) return release;
+  return fail(Errc::invalid, built + "/release: \"" + printable(release, 80) +
+                                 "\" is no kernel release (what uname -r prints)");
+}
+
+Result<std::string> built_image(const std::string& built) {
+  for (const char* name : {"/vmlinux", "/bzImage", "/Image"}) {
+    if (sys::exists(built + name)) return built + name;
+  }
+  return fail(Errc::not_found,
+              built + " holds no vmlinux, bzImage or Image: make it by kernel/build");
+}
+
 }  // namespace
 
 Result<std::string> newest_kernel_package(std::string_view os_release,
@@ -209,6 +226,26 @@ Result<UnpackedKernel> unpack_kernel(const std::vector<std::string>& packages,
   if (kernel.modules.empty()) {
     progress("no modules in there: the drivers must be built into this kernel");
   }
+  return kernel;
+}
+
+Result<UnpackedKernel> copy_built_kernel(const std::string& built, const std::string& directory,
+                                         const Progress& progress) {
+  progress("copying " + built);
+  UnpackedKernel kernel;
+  TRY_ASSIGN(kernel.release, built_release(built));
+  TRY_ASSIGN(const std::string image, built_image(built));
+  TRY(check_kernel_image(image));
+  kernel.image = directory + "/image";
+  TRY(sys::copy_sparse(image, kernel.image, 0444));
+  const std::string root = directory + "/root";
+  const std::string modules = root + "/lib/modules/" + kernel.release;
+  TRY(sys::make_directories(modules));
+  for (const char* list : {"/modules.builtin", "/modules.builtin.modinfo", "/modules.order"}) {
+    TRY(sys::copy_sparse(built + list, modules + list, 0444));
+  }
+  TRY_ASSIGN(kernel.modules,
+             context(take_modules(root, directory, kernel.release), "index what is built in"));
   return kernel;
 }
 

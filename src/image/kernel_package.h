@@ -1,4 +1,5 @@
-// Kernel packages of Debian and Ubuntu: which ones, fetching them, and their parts as files.
+// Kernel packages of Debian and Ubuntu, and kernels that were built: which ones, fetching them, and
+// their parts as files.
 // Private to the kernel store.
 #pragma once
 
@@ -12,8 +13,6 @@
 #include "image/progress.h"
 
 namespace mvr::image {
-
-using Progress = std::function<void(const std::string&)>;
 
 // The package that always depends on the newest kernel for virtual machines, by the text of
 // /etc/os-release and Debian's name of the architecture. Err unsupported elsewhere.
@@ -38,6 +37,11 @@ struct UnpackedKernel {
 // Unpacks the packages (absolute paths) into `directory`. Err invalid when they are no kernel's.
 Result<UnpackedKernel> unpack_kernel(const std::vector<std::string>& packages,
                                      const std::string& directory, const Progress& progress);
+
+// Copies a kernel that was built (kernel/build) into `directory`, its lists for modprobe indexed.
+// Err invalid, with the place, when it is none that a VMM could boot.
+Result<UnpackedKernel> copy_built_kernel(const std::string& built, const std::string& directory,
+                                         const Progress& progress);
 
 // "6.1.0-9-amd64" is older than "6.1.0-39-amd64": digits count as numbers, the rest as text.
 bool is_older_release(std::string_view a, std::string_view b);

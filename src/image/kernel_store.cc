@@ -128,8 +128,15 @@ Result<void> make_entry(const UnpackedKernel& unpacked, const std::string& sourc
   return sys::write_file(entry + kRecord, record_json(kernel), 0444);
 }
 
+Result<void> install_entry(const UnpackedKernel& unpacked, const std::string& source,
+                           const WorkDirectory& work, const std::string& root) {
+  const std::string entry = work.path() + "/entry";
+  TRY(make_entry(unpacked, source, entry));
+  return publish(entry, root, unpacked.release);
+}
+
 // Absolute, as the programs that read them run elsewhere.
-Result<std::vector<std::string>> given_packages(const std::vector<std::string>& packages) {
+Result<std::vector<std::string>> given_paths(const std::vector<std::string>& packages) {
   std::vector<std::string> paths;
   for (const std::string& package : packages) {
     std::error_code error;
@@ -175,16 +182,24 @@ Result<Kernel> KernelStore::install(const std::vector<std::string>& packages,
                                     const std::function<void(const std::string&)>& progress,
                                     const Bar& bar) const {
   const Progress say = progress ? progress : [](const std::string&) {};
-  TRY_ASSIGN(std::vector<std::string> files, given_packages(packages));
+  TRY_ASSIGN(std::vector<std::string> files, given_paths(packages));
   TRY_ASSIGN(const WorkDirectory work, make_work_directory(state_dir_));
   if (files.empty()) {
     TRY_ASSIGN(files, download_kernel(work.path(), say, bar));
   }
   TRY_ASSIGN(const UnpackedKernel unpacked, unpack_kernel(files, work.path(), say));
-  const std::string entry = work.path() + "/entry";
-  TRY(make_entry(unpacked, source_of(files), entry));
-  TRY(publish(entry, root_of(state_dir_), unpacked.release));
+  TRY(install_entry(unpacked, source_of(files), work, root_of(state_dir_)));
   return find(unpacked.release);
+}
+
+Result<Kernel> KernelStore::install_built(
+    const std::string& directory, const std::function<void(const std::string&)>& progress) const {
+  const Progress say = progress ? progress : [](const std::string&) {};
+  TRY_ASSIGN(const std::vector<std::string> given, given_paths({directory}));
+  TRY_ASSIGN(const WorkDirectory work, make_work_directory(state_dir_));
+  TRY_ASSIGN(const UnpackedKernel copied, copy_built_kernel(given.front(), work.path(), say));
+  TRY(install_entry(copied, given.front(), work, root_of(state_dir_)));
+  return find(copied.release);
 }
 
 Result<void> KernelStore::remove(const std::string& name) const {

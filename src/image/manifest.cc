@@ -18,9 +18,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kSchema = 1;
-constexpr std::array<const char*, 15> kKeys = {
-    "schema",       "name", "digest", "size",    "allocated",  "created", "builder", "source",
-    "architecture", "env",  "user",   "workdir", "entrypoint", "command", "labels"};
+constexpr std::array kKeys = {"schema",    "name",    "id",      "digest",     "size",
+                              "allocated", "created", "builder", "source",     "architecture",
+                              "env",       "user",    "workdir", "entrypoint", "command",
+                              "labels",    "key",     "bases"};
 
 Result<std::string> text_of(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -61,14 +62,30 @@ Result<std::map<std::string, std::string>> labels_of(const Json& object) {
   return labels;
 }
 
-Result<void> check_digest(const std::string& digest) {
+Result<void> check_digest(const char* key, const std::string& digest) {
   constexpr std::string_view prefix = "sha256:";
   const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
   if (digest.size() == prefix.size() + 64 && digest.compare(0, prefix.size(), prefix) == 0 &&
       std::all_of(digest.begin() + prefix.size(), digest.end(), is_hex)) {
     return {};
   }
-  return fail(Errc::invalid, "\"digest\" must be sha256: and 64 hexadecimal digits");
+  return fail(Errc::invalid,
+              std::string("\"") + key + "\" must be sha256: and 64 hexadecimal digits");
+}
+
+// What only images have, and not all of them.
+Result<void> read_origin(const Json& object, Manifest& manifest) {
+  if (object.contains("id")) {
+    TRY_ASSIGN(manifest.id, text_of(object, "id"));
+    TRY(check_digest("id", manifest.id));
+  }
+  if (object.contains("key")) {
+    TRY_ASSIGN(manifest.key, text_of(object, "key"));
+  }
+  if (object.contains("bases")) {
+    TRY_ASSIGN(manifest.bases, texts_of(object, "bases"));
+  }
+  return {};
 }
 
 Result<void> check_keys(const Json& object) {
@@ -84,12 +101,24 @@ Result<void> check_keys(const Json& object) {
   return {};
 }
 
+// What jobs and commands run with.
+Result<void> read_config(const Json& object, Manifest& manifest) {
+  TRY_ASSIGN(manifest.env, texts_of(object, "env"));
+  TRY_ASSIGN(manifest.user, text_of(object, "user"));
+  TRY_ASSIGN(manifest.workdir, text_of(object, "workdir"));
+  TRY_ASSIGN(manifest.entrypoint, texts_of(object, "entrypoint"));
+  TRY_ASSIGN(manifest.command, texts_of(object, "command"));
+  TRY_ASSIGN(manifest.labels, labels_of(object));
+  return {};
+}
+
 }  // namespace
 
 std::string manifest_json(const Manifest& manifest) {
   Json object;
   object["schema"] = kSchema;
   object["name"] = manifest.name;
+  if (!manifest.id.empty()) object["id"] = manifest.id;
   object["digest"] = manifest.digest;
   object["size"] = manifest.size.value;
   object["allocated"] = manifest.allocated.value;
@@ -104,6 +133,8 @@ std::string manifest_json(const Manifest& manifest) {
   object["command"] = manifest.command;
   object["labels"] = Json::object();
   for (const auto& [key, value] : manifest.labels) object["labels"][key] = value;
+  if (!manifest.key.empty()) object["key"] = manifest.key;
+  if (!manifest.bases.empty()) object["bases"] = manifest.bases;
   // A path need not be UTF-8; JSON must be.
   return object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -115,7 +146,7 @@ Result<Manifest> parse_manifest(const std::string& json) {
   Manifest manifest;
   TRY_ASSIGN(manifest.name, text_of(object, "name"));
   TRY_ASSIGN(manifest.digest, text_of(object, "digest"));
-  TRY(check_digest(manifest.digest));
+  TRY(check_digest("digest", manifest.digest));
   TRY_ASSIGN(manifest.size, bytes_of(object, "size"));
   TRY_ASSIGN(manifest.allocated, bytes_of(object, "allocated"));
   TRY_ASSIGN(manifest.created, text_of(object, "created"));
@@ -123,13 +154,24 @@ Result<Manifest> parse_manifest(const std::string& json) {
   TRY_ASSIGN(manifest.builder, text_of(object, "builder"));
   TRY_ASSIGN(manifest.source, text_of(object, "source"));
   TRY_ASSIGN(manifest.architecture, text_of(object, "architecture"));
-  TRY_ASSIGN(manifest.env, texts_of(object, "env"));
-  TRY_ASSIGN(manifest.user, text_of(object, "user"));
-  TRY_ASSIGN(manifest.workdir, text_of(object, "workdir"));
-  TRY_ASSIGN(manifest.entrypoint, texts_of(object, "entrypoint"));
-  TRY_ASSIGN(manifest.command, texts_of(object, "command"));
-  TRY_ASSIGN(manifest.labels, labels_of(object));
+  TRY(read_config(object, manifest));
+  TRY(read_origin(object, manifest));
   return manifest;
+}
+
+std::string image_id(const Manifest& manifest) {
+  Json object;
+  object["schema"] = kSchema;
+  object["digest"] = manifest.digest;
+  object["size"] = manifest.size.value;
+  object["architecture"] = manifest.architecture;
+  object["env"] = manifest.env;
+  object["user"] = manifest.user;
+  object["workdir"] = manifest.workdir;
+  object["entrypoint"] = manifest.entrypoint;
+  object["command"] = manifest.command;
+  object["labels"] = manifest.labels;  // in the order of their names
+  return "sha256:" + sys::sha256_text(object.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 Result<Manifest> describe_drive(const std::string& path) {

@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 
 #include "base/fd.h"
@@ -32,27 +35,79 @@ Result<Pipe> make_pipe() {
   return made;
 }
 
-void show(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;  // a closed stderr does not stop a build
-    text.remove_prefix(static_cast<std::size_t>(written));
+// What a terminal or a supervisor asks us to stop with, held back and readable while it lives.
+class StopSignals {
+ public:
+  StopSignals() {
+    ::sigemptyset(&set_);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set_, number);
+    (void)::pthread_sigmask(SIG_BLOCK, &set_, &before_);
+    fd_ = Fd(::signalfd(-1, &set_, SFD_CLOEXEC | SFD_NONBLOCK));
   }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  StopSignals(StopSignals&&) = delete;
+  StopSignals& operator=(StopSignals&&) = delete;
+  ~StopSignals() { (void)::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] bool came() const {
+    signalfd_siginfo info{};
+    return fd_ && ::read(fd_.get(), &info, sizeof info) == sizeof info;
+  }
+
+ private:
+  sigset_t set_{};
+  sigset_t before_{};
+  Fd fd_;
+};
+
+// Ends a program and all of its process group: a builder's steps are in there.
+Result<void> end_group(sys::Process& process) {
+  constexpr Duration grace = std::chrono::seconds(10);
+  (void)::kill(-process.pid(), SIGTERM);  // gone already is as good
+  const auto ended = process.wait(grace);
+  (void)::kill(-process.pid(), SIGKILL);
+  if (!ended) TRY(process.wait(grace));
+  return {};
 }
 
-// Shows and keeps all that can be read now; false at the end of the output.
-bool drain(int fd, std::string& tail) {
+class Lines {
+ public:
+  explicit Lines(const std::function<void(const std::string&)>& sink) : sink_(sink) {}
+
+  void add(std::string_view text) {
+    tail_.append(text);
+    if (tail_.size() > 2 * kTail) tail_.erase(0, tail_.size() - kTail);
+    for (const char c : text) {
+      if (c == '\n' || line_.size() >= kTail) flush();
+      if (c != '\n' && c != '\r') line_ += c;
+    }
+  }
+  // Also what has no end of line.
+  std::string finish() {
+    if (!line_.empty()) flush();
+    return std::move(tail_);
+  }
+
+ private:
+  void flush() {
+    if (sink_) sink_(line_);
+    line_.clear();
+  }
+  const std::function<void(const std::string&)>& sink_;
+  std::string line_;
+  std::string tail_;
+};
+
+// Takes in all that can be read now; false at the end of the output.
+bool drain(int fd, Lines& lines) {
   std::array<char, 8192> buffer{};
   while (true) {
     const ssize_t got = ::read(fd, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno == EAGAIN;
     if (got == 0) return false;
-    const std::string_view text(buffer.data(), static_cast<std::size_t>(got));
-    show(text);
-    tail.append(text);
-    if (tail.size() > 2 * kTail) tail.erase(0, tail.size() - kTail);
+    lines.add(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
   }
 }
 
@@ -106,25 +161,36 @@ Result<std::string> run_quiet(const std::vector<std::string>& argv, Duration lim
               argv.front() + ": " + result.exit.to_text() + ": " + last_words(result.err));
 }
 
-Result<LiveRun> run_live(const std::vector<std::string>& argv) {
+Result<LiveRun> run_live(const LiveOptions& live) {
   TRY_ASSIGN(Pipe pipe, make_pipe());
+  const StopSignals stop;
   sys::SpawnOptions options;
-  options.argv = argv;
+  options.argv = live.argv;
   options.env = inherited_environment();
+  options.env.insert(options.env.end(), live.extra_environment.begin(),
+                     live.extra_environment.end());
   options.fds = {{pipe.write.get(), STDOUT_FILENO}, {pipe.write.get(), STDERR_FILENO}};
+  options.die_with_parent = true;
   TRY_ASSIGN(sys::Process process, sys::Process::spawn(options));
   TRY(pipe.write.close());
   LiveRun result;
+  Lines lines(live.line);
   std::optional<sys::Exit> exit;
   while (!exit) {
-    std::array<pollfd, 2> ready{{{pipe.read.get(), POLLIN, 0}, {process.pidfd(), POLLIN, 0}}};
+    std::array<pollfd, 3> ready{
+        {{pipe.read.get(), POLLIN, 0}, {process.pidfd(), POLLIN, 0}, {stop.fd(), POLLIN, 0}}};
     if (::poll(ready.data(), ready.size(), -1) < 0 && errno != EINTR) {
       return fail_errno(errno, "poll");
     }
+    if (stop.came()) {
+      TRY(end_group(process));
+      return fail(Errc::cancelled, "stopped; what was there before is untouched");
+    }
     TRY_ASSIGN(exit, process.reap());
     // After the end of the output only the process is waited for.
-    if (pipe.read && !drain(pipe.read.get(), result.tail)) pipe.read = Fd();
+    if (pipe.read && !drain(pipe.read.get(), lines)) pipe.read = Fd();
   }
+  result.tail = lines.finish();
   result.exit = *exit;
   return result;
 }

@@ -4,12 +4,15 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "base/units.h"
 
 namespace mvr::image {
 
+// Called with a line for whoever waits.
+using Progress = std::function<void(const std::string&)>;
 // Called several times a second from a thread of its own, and never by two steps at once. `done` is
 // at most `all`.
 using Bar = std::function<void(Bytes done, Bytes all)>;

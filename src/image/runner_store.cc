@@ -1,17 +1,18 @@
-// Releases of actions/runner as read-only drives.
+#include "image/runner_store.h"
+
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <chrono>
 #include <filesystem>
 #include <optional>
 
+#include <nlohmann/json.hpp>
+
 #include "base/text.h"
-#include "image/build.h"
 #include "image/entry_store.h"
-#include "image/extract.h"
-#include "image/program.h"
+#include "image/ext4_image.h"
 #include "image/store.h"
+#include "image/tree_image.h"
 #include "sys/files.h"
 
 namespace mvr::image {
@@ -19,17 +20,16 @@ namespace {
 
 constexpr const char* kDrive = "tools.ext4";
 constexpr const char* kListener = "bin/Runner.Listener";
+constexpr const char* kUse = ".in-use.json";
+constexpr const char* kLock = ".lock";
+constexpr const char* kUpdate = "update";  // the builder of what updates made
+constexpr std::size_t kMaxUse = 4096;
 
 EntryStore runners(const std::string& state_dir) {
   return EntryStore({state_dir + "/runners", kDrive, "runner release",
-                     "install it with 'mvrunner runner install NAME FILE', FILE being a tarball of "
-                     "github.com/actions/runner/releases"});
+                     "get it with 'mvrunner runner update', or with 'mvrunner runner install NAME "
+                     "FILE', FILE being a tarball of github.com/actions/runner/releases"});
 }
-
-struct ReleaseName {
-  std::string architecture;
-  std::string version;
-};
 
 bool is_version(std::string_view text) {
   const auto parts = split(text, '.');
@@ -40,7 +40,59 @@ bool is_version(std::string_view text) {
   return true;
 }
 
-// "actions-runner-linux-x64-2.336.0.tar.gz" and the directory name without its ending.
+// The release, plain files owned by root.
+Result<void> write_drive(const std::string& source, const std::string& drive) {
+  Ext4Options options;
+  options.label = "tools";
+  options.rootfs = false;
+  options.program = kListener;
+  struct stat facts {};
+  if (::stat(source.c_str(), &facts) != 0) return fail_errno(errno, source);
+  if (S_ISDIR(facts.st_mode)) {
+    TRY(context(write_tree_image(source, drive, options), source + ": not a runner release"));
+  } else {
+    TRY_ASSIGN(const Fd tarball, sys::open_read(source));
+    TarLayer layer;
+    layer.fd = tarball.get();
+    layer.what = source;
+    layer.whiteouts = false;
+    TRY(context(write_ext4_image({layer}, drive, options), source + ": not a runner release"));
+  }
+  return check_ext4(drive);
+}
+
+std::string use_path(const std::string& state_dir) { return state_dir + "/runners/" + kUse; }
+
+bool is_alias(const std::string& name) { return name == kCurrentRunner || name == kPreviousRunner; }
+
+std::string text_of(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+Result<void> describe_release(const RunnerInstall& wanted, Manifest& manifest) {
+  manifest.builder = wanted.is_update ? kUpdate : "unpacked";
+  manifest.source = wanted.origin.empty() ? wanted.source : wanted.origin;
+  manifest.architecture = host_architecture();
+  if (!wanted.sha256.empty()) manifest.labels["sha256"] = wanted.sha256;
+  const auto release = parse_release_name(wanted.source);
+  if (!release) return {};
+  manifest.labels["version"] = release->version;
+  if (release->architecture == manifest.architecture) return {};
+  return fail(Errc::unsupported, wanted.source + " is for " + release->architecture +
+                                     ", this host boots " + manifest.architecture);
+}
+
+// What is called `current` when it is installed has a name of its own all the same.
+std::string own_name(const Manifest& manifest) {
+  const auto version = manifest.labels.find("version");
+  if (version != manifest.labels.end()) return version->second;
+  constexpr std::size_t kPrefix = 7;  // "sha256:"
+  return "unversioned-" + manifest.digest.substr(kPrefix, 12);
+}
+
+}  // namespace
+
 std::optional<ReleaseName> parse_release_name(const std::string& source) {
   std::filesystem::path path(source);
   if (path.filename().empty()) path = path.parent_path();
@@ -63,42 +115,14 @@ std::optional<ReleaseName> parse_release_name(const std::string& source) {
   return ReleaseName{machine == "x64" ? "amd64" : machine, name.substr(dash + 1)};
 }
 
-// Fills `tree` with the release, owned by root.
-Result<void> unpack(const std::string& source, const std::string& tree) {
-  TRY(sys::make_directories(tree));
-  struct stat facts {};
-  if (::stat(source.c_str(), &facts) != 0) return fail_errno(errno, source);
-  if (!S_ISDIR(facts.st_mode)) {
-    return extract_file(source, tree, Trust::release, {500'000, gib(16)});
-  }
-  std::error_code error;
-  const std::string from = std::filesystem::absolute(source, error).string() + "/.";
-  if (error) return fail_errno(error.value(), source);
-  TRY(run_quiet({"cp", "-a", "--no-preserve=ownership", "--", from, tree},
-                std::chrono::minutes(30)));
-  return {};
-}
-
-Result<void> check_release(const std::string& source, const std::string& tree) {
-  struct stat facts {};
-  const std::string listener = tree + "/" + kListener;
-  if (::lstat(listener.c_str(), &facts) != 0 || !S_ISREG(facts.st_mode)) {
-    return fail(Errc::invalid, source + " is not a runner release: it has no " + kListener);
-  }
-  constexpr mode_t everyone = S_IROTH | S_IXOTH;
-  if ((facts.st_mode & everyone) != everyone) {
-    return fail(Errc::invalid, source + ": " + kListener +
-                                   " is not executable for everyone: chmod -R a+rX it first");
-  }
-  return {};
-}
-
-}  // namespace
-
 Result<std::vector<Manifest>> RunnerStore::list() const { return runners(state_dir_).list(); }
 
 Result<Manifest> RunnerStore::find(const std::string& name) const {
-  return runners(state_dir_).find(name);
+  if (!is_alias(name)) return runners(state_dir_).find(name);
+  TRY_ASSIGN(const RunnerUse in_use, use());
+  const std::string& target = name == kCurrentRunner ? in_use.current : in_use.previous;
+  // The store says of the alias itself what is missing, and how to get it.
+  return runners(state_dir_).find(target.empty() ? name : target);
 }
 
 std::string RunnerStore::drive_path(const std::string& name) const {
@@ -107,33 +131,104 @@ std::string RunnerStore::drive_path(const std::string& name) const {
 
 Result<Fd> RunnerStore::pin(const std::string& name) const { return runners(state_dir_).pin(name); }
 
-Result<void> RunnerStore::remove(const std::string& name) const {
-  return runners(state_dir_).remove(name);
+Result<WorkDirectory> RunnerStore::make_work_directory() const {
+  return runners(state_dir_).make_work_directory();
 }
 
-Result<Manifest> RunnerStore::install(const std::string& name, const std::string& source) const {
-  const EntryStore store = runners(state_dir_);
-  TRY(check_entry_name(name, "runner release"));
-  TRY_ASSIGN(const WorkDirectory work, store.make_work_directory());
-  const std::string tree = work.path() + "/tree";
-  TRY(unpack(source, tree));
-  TRY(check_release(source, tree));
-  const std::string drive = work.path() + "/" + kDrive;
-  TRY(write_ext4(tree, drive, "tools", Bytes{0}));
-  TRY_ASSIGN(Manifest manifest, describe_drive(drive));
-  manifest.name = name;
-  manifest.builder = "unpacked";
-  manifest.source = source;
-  manifest.architecture = host_architecture();
-  if (const auto release = parse_release_name(source)) {
-    manifest.labels["version"] = release->version;
-    if (release->architecture != manifest.architecture) {
-      return fail(Errc::unsupported, source + " is for " + release->architecture +
-                                         ", this host boots " + manifest.architecture);
-    }
+Result<void> RunnerStore::remove(const std::string& name) const {
+  TRY_ASSIGN(const Manifest manifest, find(name));
+  TRY_ASSIGN(RunnerUse in_use, use());
+  if (manifest.name == in_use.current) {
+    return fail(Errc::busy,
+                "runner release \"" + manifest.name + "\" is current: update or roll back first");
   }
+  TRY(runners(state_dir_).remove(manifest.name));
+  if (manifest.name != in_use.previous) return {};
+  in_use.previous.clear();
+  return write_use(in_use);
+}
+
+Result<Manifest> RunnerStore::install(const RunnerInstall& wanted) const {
+  const EntryStore store = runners(state_dir_);
+  TRY(check_entry_name(wanted.name, "runner release"));
+  if (wanted.name == kPreviousRunner) {
+    return fail(Errc::invalid, "\"previous\" is what was current before: take another name");
+  }
+  TRY_ASSIGN(const WorkDirectory work, store.make_work_directory());
+  const std::string drive = work.path() + "/" + kDrive;
+  TRY(write_drive(wanted.source, drive));
+  TRY_ASSIGN(Manifest manifest, describe_drive(drive));
+  TRY(describe_release(wanted, manifest));
+  const bool becomes_current = wanted.name == kCurrentRunner;
+  manifest.name = becomes_current ? own_name(manifest) : wanted.name;
   TRY(store.publish(work.path(), manifest));
+  if (becomes_current) TRY(make_current(manifest.name));
   return manifest;
+}
+
+Result<RunnerUse> RunnerStore::use() const {
+  const std::string path = use_path(state_dir_);
+  const auto text = sys::read_file(path, kMaxUse);
+  if (!text && text.error().code == Errc::not_found) return RunnerUse{};
+  if (!text) return fail(text.error());
+  const auto object = nlohmann::json::parse(*text, nullptr, false);
+  if (!object.is_object()) {
+    return fail(Errc::invalid, path + " is broken: remove it, and run 'mvrunner runner update'");
+  }
+  return RunnerUse{text_of(object, "current"), text_of(object, "previous"),
+                   text_of(object, "held")};
+}
+
+Result<void> RunnerStore::write_use(const RunnerUse& use) const {
+  const nlohmann::json object{
+      {"current", use.current}, {"previous", use.previous}, {"held", use.held}};
+  return sys::write_file_atomic(use_path(state_dir_), object.dump(2) + "\n");
+}
+
+Result<void> RunnerStore::make_current(const std::string& name) const {
+  TRY_ASSIGN(const Manifest manifest, runners(state_dir_).find(name));
+  TRY_ASSIGN(RunnerUse in_use, use());
+  if (in_use.current != manifest.name) {
+    in_use.previous = in_use.current;
+    in_use.current = manifest.name;
+  }
+  in_use.held.clear();
+  return write_use(in_use);
+}
+
+Result<RunnerUse> RunnerStore::roll_back() const {
+  TRY_ASSIGN(const RunnerUse before, use());
+  if (before.previous.empty()) {
+    return fail(Errc::not_found, "no runner release was current before: see mvrunner runner ls");
+  }
+  TRY(runners(state_dir_).find(before.previous));
+  RunnerUse after{before.previous, before.current, before.current};
+  TRY(write_use(after));
+  return after;
+}
+
+Result<std::vector<std::string>> RunnerStore::prune(const std::string& keep) const {
+  TRY_ASSIGN(const RunnerUse in_use, use());
+  TRY_ASSIGN(const std::vector<Manifest> all, list());
+  std::vector<std::string> removed;
+  for (const Manifest& each : all) {
+    const bool is_wanted =
+        each.name == in_use.current || each.name == in_use.previous || each.name == keep;
+    if (is_wanted || each.builder != kUpdate) continue;
+    // What VMs still use goes with a later update.
+    if (runners(state_dir_).remove(each.name)) removed.push_back(each.name);
+  }
+  return removed;
+}
+
+Result<Fd> RunnerStore::lock() const {
+  const std::string root = state_dir_ + "/runners";
+  TRY(sys::make_directories(root));
+  auto lock = sys::lock_file(root + "/" + kLock, true);
+  if (!lock && lock.error().code == Errc::busy) {
+    return fail(Errc::busy, "another update of the runner is under way");
+  }
+  return lock;
 }
 
 }  // namespace mvr::image

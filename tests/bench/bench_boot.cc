@@ -37,6 +37,7 @@ double milliseconds_since(Clock::time_point start) {
 struct Options {
   std::string state;
   std::string agent;
+  std::string kernel = "default";
   std::uint64_t runs = 7;
   std::uint64_t parallel = 1;
   vmm::Accel accel = vmm::Accel::tcg;
@@ -161,7 +162,7 @@ Result<std::vector<Times>> boot_once(vmm::Backend& backend, const Options& optio
 }
 
 Result<nlohmann::json> measure(const Options& options) {
-  TRY_ASSIGN(const image::Kernel kernel, image::KernelStore(options.state).find("default"));
+  TRY_ASSIGN(const image::Kernel kernel, image::KernelStore(options.state).find(options.kernel));
   vmm::MachineSpec pattern;
   pattern.name = "mvr-bench";
   pattern.kernel = kernel.path;
@@ -195,6 +196,8 @@ Result<Options> parse(const std::vector<std::string>& words) {
       options.state = value;
     } else if (words[i] == "--agent") {
       options.agent = value;
+    } else if (words[i] == "--kernel") {
+      options.kernel = value;
     } else if (words[i] == "--runs") {
       TRY_ASSIGN(options.runs, parse_u64(value));
     } else if (words[i] == "--parallel") {

@@ -8,58 +8,44 @@ namespace {
 
 bool is_root() { return ::geteuid() == 0; }
 
-// A docker that builds whatever lies in <dir>/root, keeps its containers as files in
-// <dir>/containers and writes what it was asked into <dir>/calls. A file named fail-VERB makes
-// that verb fail.
+// The strict stand-in for docker of tests/fakes: it builds whatever lies in <dir>/root. A file
+// named fail-VERB makes that verb fail.
 class FakeDocker {
  public:
   FakeDocker() {
-    const std::string script = R"(#!/bin/sh
-D=)" + dir_.path() + R"(
-echo "$*" >> $D/calls
-[ -e $D/fail-$1 ] && { echo "docker $1: told to fail" >&2; exit 1; }
-case $1 in
-  version) echo 24.0.7 ;;
-  build)
-    echo 'STEP 1: from the fake'
-    while [ $# -gt 1 ]; do
-      [ "$1" = --iidfile ] && printf 'sha256:%064d' 7 > "$2"
-      shift
-    done ;;
-  image) cat $D/inspect ;;
-  create) : > $D/containers/$3 ;;
-  export) tar --xattrs -C $D/root -cf - . ;;
-  ps) ls $D/containers ;;
-  rm) rm $D/containers/$3 ;;
-esac
-)";
-    put(dir_ / "bin/docker", script, 0755);
+    std::filesystem::create_directories(dir_ / "bin");
+    std::filesystem::create_symlink(MVR_SOURCE_DIR "/tests/fakes/docker/docker",
+                                    dir_ / "bin/docker");
     put(dir_ / "inspect",
         R"([{"Architecture":"amd64","Config":{"Env":["A=1"],"User":"runner","Cmd":["/bin/sh"]}}])");
-    put(dir_ / "context/Dockerfile", "FROM scratch\n");
+    put(dir_ / "context/Dockerfile", "FROM scratch AS final\n");
     put(dir_ / "root/bin/tool", "tool", 04755);
-    put(dir_ / "root/.dockerenv", "");
-    std::filesystem::create_directory(dir_ / "containers");
+    ::setenv("FAKE_DOCKER", dir_.path().c_str(), 1);
   }
+  FakeDocker(const FakeDocker&) = delete;
+  FakeDocker& operator=(const FakeDocker&) = delete;
+  FakeDocker(FakeDocker&&) = delete;
+  FakeDocker& operator=(FakeDocker&&) = delete;
+  ~FakeDocker() { ::unsetenv("FAKE_DOCKER"); }
+
   void fail(const std::string& verb) const { put(dir_ / ("fail-" + verb), ""); }
+  // One JSON list a line.
   [[nodiscard]] std::string calls() const { return get(dir_ / "calls"); }
+  void forget_calls() const { std::filesystem::remove(dir_ / "calls"); }
   [[nodiscard]] std::string state() const { return dir_ / "state"; }
   [[nodiscard]] ImageStore store() const { return ImageStore(state()); }
-  [[nodiscard]] Result<Manifest> build(const std::string& name = "web") {
+  [[nodiscard]] BuildOptions options(const std::string& name = "web") const {
     BuildOptions options;
     options.name = name;
     options.context = dir_ / "context";
     options.builder = "docker";
     options.build_args = {{"VERSION", "1 2"}};
     options.target = "final";
-    return build_image(store(), options);
+    return options;
   }
-  [[nodiscard]] bool is_clean() const {
-    return names_in(dir_ / "containers").empty() && work_left().empty();
+  [[nodiscard]] Result<Built> build(const std::string& name = "web") const {
+    return build_image(store(), options(name));
   }
-  TempDir dir_;  // public for the tests' own changes
-
- private:
   [[nodiscard]] std::string work_left() const {
     std::string left;
     if (!sys::exists(state() + "/images")) return left;
@@ -68,81 +54,144 @@ esac
     }
     return left;
   }
+  TempDir dir_;  // public for the tests' own changes
+
+ private:
   PathIs path_{(dir_ / "bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"};
 };
 
-TEST_CASE("docker's export becomes an image with its config, and nothing else stays") {
+TEST_CASE("docker's tree becomes an image with its config, and nothing else stays") {
   if (!is_root()) return skip("needs root");
-  FakeDocker docker;
+  const FakeDocker docker;
   const auto built = docker.build();
   INFO(error_of(built));
   REQUIRE(built.has_value());
-  CHECK(built->builder == "docker 24.0.7");
-  CHECK(built->env == std::vector<std::string>{"A=1"});
-  CHECK(built->user == "runner");
-  CHECK(built->command == std::vector<std::string>{"/bin/sh"});
-  const std::string rootfs = docker.store().rootfs_path("web");
-  CHECK(built->digest == "sha256:" + sys::sha256_file(rootfs));
+  CHECK_FALSE(built->is_unchanged);
+  const Manifest& manifest = built->manifest;
+  CHECK(manifest.builder == "docker 26.1.5");
+  CHECK(manifest.env == std::vector<std::string>{"A=1"});
+  CHECK(manifest.user == "runner");
+  CHECK(manifest.command == std::vector<std::string>{"/bin/sh"});
+  const std::string rootfs = docker.store().pin(manifest.id)->path;
+  CHECK(manifest.digest == "sha256:" + sys::sha256_file(rootfs));
   CHECK(contains(debugfs(rootfs, "stat /bin/tool"), "Mode:  04755"));
-  const std::string top = debugfs(rootfs, "ls -p /");
-  CHECK_FALSE(contains(top, "dockerenv"));
-  CHECK(contains(top, "/proc/"));
-  CHECK(docker.is_clean());
+  CHECK(contains(debugfs(rootfs, "ls -p /"), "/proc/"));
+  CHECK(docker.work_left().empty());
+  // The tag is its publisher's business.
+  CHECK_FALSE(docker.store().find("web").has_value());
+}
+
+TEST_CASE("a client without buildx builds too") {
+  if (!is_root()) return skip("needs root");
+  const FakeDocker docker;
+  put(docker.dir_ / "no-buildx", "");
+  const auto built = docker.build();
+  INFO(error_of(built));
+  CHECK(built.has_value());
 }
 
 TEST_CASE("build arguments, target and tag reach the builder as they were given") {
   if (!is_root()) return skip("needs root");
-  FakeDocker docker;
+  const FakeDocker docker;
   REQUIRE(docker.build("web-1.x").has_value());
-  CHECK(contains(docker.calls(), "--target final"));
-  CHECK(contains(docker.calls(), "--build-arg VERSION=1 2"));
-  CHECK(contains(docker.calls(), "--tag localhost/mvrunner:web-1.x"));
+  CHECK(contains(docker.calls(), R"("--target", "final")"));
+  CHECK(contains(docker.calls(), R"("--build-arg", "VERSION=1 2")"));
+  CHECK(contains(docker.calls(), R"("--tag", "localhost/mvrunner:web-1.x")"));
   CHECK_FALSE(contains(docker.calls(), "--no-cache"));
 }
 
-TEST_CASE("whatever fails, the previous image stays and nothing is left behind") {
+TEST_CASE("a secret is named to the builder, its value is nowhere") {
   if (!is_root()) return skip("needs root");
-  FakeDocker docker;
+  const FakeDocker docker;
+  ::setenv("MVR_TEST_SECRET", "xyzzy-value", 1);
+  BuildOptions options = docker.options();
+  options.secrets = {"id=token,env=MVR_TEST_SECRET"};
+  std::string said;
+  options.progress = [&](const std::string& line) { said += line; };
+  options.output = options.progress;
+  const auto built = build_image(docker.store(), options);
+  ::unsetenv("MVR_TEST_SECRET");
+  REQUIRE(built.has_value());
+  CHECK(contains(docker.calls(), "id=token,env=MVR_TEST_SECRET"));
+  for (const std::string& text : {docker.calls(), said, manifest_json(built->manifest)}) {
+    CHECK_FALSE(contains(text, "xyzzy-value"));
+  }
+}
+
+TEST_CASE("an unchanged build is found by its key, and the builder does not build") {
+  if (!is_root()) return skip("needs root");
+  const FakeDocker docker;
   const auto first = docker.build();
   REQUIRE(first.has_value());
-  for (const char* verb : {"build", "image", "create", "export"}) {
+  docker.forget_calls();
+  const auto second = docker.build("other-name");
+  REQUIRE(second.has_value());
+  CHECK(second->is_unchanged);
+  CHECK(second->manifest.id == first->manifest.id);
+  CHECK_FALSE(contains(docker.calls(), "\"build\""));
+
+  BuildOptions options = docker.options();
+  options.no_cache = true;
+  CHECK_FALSE(build_image(docker.store(), options)->is_unchanged);
+  options = docker.options();
+  options.build_args["VERSION"] = "2";
+  CHECK_FALSE(build_image(docker.store(), options)->is_unchanged);
+  put(docker.dir_ / "context/new", "");
+  CHECK_FALSE(docker.build()->is_unchanged);
+  CHECK(docker.build()->is_unchanged);
+  // A file that is ignored changes nothing; the rules themselves do, once.
+  put(docker.dir_ / "context/.dockerignore", "*.tmp\n");
+  CHECK_FALSE(docker.build()->is_unchanged);
+  put(docker.dir_ / "context/x.tmp", "");
+  CHECK(docker.build()->is_unchanged);
+}
+
+TEST_CASE("what only the builder can see changed is always given to it") {
+  if (!is_root()) return skip("needs root");
+  const FakeDocker docker;
+  for (const char* text : {"FROM scratch AS final\nADD https://example.org/x /x\n",
+                           "FROM no-such-base AS final\n", "FROM x${Y%z} AS final\n"}) {
+    INFO(text);
+    put(docker.dir_ / "context/Dockerfile", text);
+    REQUIRE(docker.build().has_value());
+    CHECK_FALSE(docker.build()->is_unchanged);
+  }
+}
+
+TEST_CASE("whatever fails, nothing is left behind") {
+  if (!is_root()) return skip("needs root");
+  const FakeDocker docker;
+  const auto first = docker.build();
+  REQUIRE(first.has_value());
+  put(docker.dir_ / "context/changed", "");
+  for (const char* verb : {"build", "export"}) {
     INFO(verb);
     docker.fail(verb);
-    const auto second = docker.build();
-    CHECK(contains(error_of(second), std::string(verb) == "export" ? "export" : "told to fail"));
-    CHECK(docker.store().find("web")->digest == first->digest);
-    CHECK(docker.is_clean());
+    CHECK(contains(error_of(docker.build()), "told to fail"));
+    CHECK(docker.store().list()->size() == 1);
+    CHECK(docker.work_left().empty());
     std::filesystem::remove(docker.dir_ / (std::string("fail-") + verb));
   }
 }
 
 TEST_CASE("an image for another machine is refused before it is unpacked") {
   if (!is_root()) return skip("needs root");
-  FakeDocker docker;
+  const FakeDocker docker;
   put(docker.dir_ / "inspect", R"([{"Architecture":"s390x","Config":{}}])");
   CHECK(contains(error_of(docker.build()), "the image is for s390x"));
-  CHECK_FALSE(contains(docker.calls(), "create"));
+  CHECK_FALSE(contains(docker.calls(), "--output"));
 }
 
-TEST_CASE("a working container of a dead build is removed, others are not touched") {
-  if (!is_root()) return skip("needs root");
-  FakeDocker docker;
-  const auto start = sys::process_start_time(::getpid());
-  REQUIRE(start.has_value());
-  const std::string own = "mvrunner-work-" + std::to_string(::getpid()) + "-";
-  const std::string live = own + std::to_string(*start) + "-900";
-  for (const std::string& name : {live, own + std::to_string(*start + 1) + "-0",
-                                  std::string("database"), std::string("mvrunner-work-x")}) {
-    put(docker.dir_ / ("containers/" + name), "");
-  }
-  REQUIRE(docker.build().has_value());
-  CHECK(names_in(docker.dir_ / "containers") ==
-        std::vector<std::string>{"database", live, "mvrunner-work-x"});
+TEST_CASE("a platform that this host does not boot is refused before any builder runs") {
+  const FakeDocker docker;
+  BuildOptions options = docker.options();
+  options.platform = "linux/s390x";
+  CHECK(contains(error_of(build_image(docker.store(), options)), "this host boots linux/"));
+  CHECK_FALSE(sys::exists(docker.dir_ / "calls"));
 }
 
 TEST_CASE("a wrong context, Dockerfile or name is refused before any builder runs") {
-  if (!is_root()) return skip("needs root");
-  FakeDocker docker;
+  const FakeDocker docker;
   CHECK(contains(error_of(docker.build("No Name")), "image name"));
   BuildOptions options;
   options.name = "web";
@@ -251,15 +300,16 @@ TEST_CASE("a real buildah builds a Dockerfile from scratch into an image") {
   options.builder = "buildah";
   options.build_args = {{"WHO", "me"}};
   const ImageStore store(buildah.dir_ / "state");
-  const auto built = build_image(store, options);
-  INFO(error_of(built));
-  REQUIRE(built.has_value());
+  const auto result = build_image(store, options);
+  INFO(error_of(result));
+  REQUIRE(result.has_value());
+  const Manifest* built = &result->manifest;
   CHECK(built->user == "1001");
   CHECK(built->workdir == "/work");
   CHECK(built->labels.at("a") == "b");
   CHECK(built->entrypoint == std::vector<std::string>{"/bin/tool"});
   CHECK(std::count(built->env.begin(), built->env.end(), "WHO=me") == 1);
-  const std::string tool = debugfs(store.rootfs_path("tiny"), "stat /bin/tool");
+  const std::string tool = debugfs(store.pin(built->id)->path, "stat /bin/tool");
   CHECK(contains(tool, "Mode:  0750"));
   CHECK(contains(tool, "User:  1001"));
   CHECK(contains(tool, "Group:  1002"));
@@ -268,9 +318,11 @@ TEST_CASE("a real buildah builds a Dockerfile from scratch into an image") {
   // A step that fails leaves the image and no container.
   put(buildah.dir_ / "context/Dockerfile", "FROM scratch\nCOPY absent /\n");
   CHECK(contains(error_of(build_image(store, options)), "absent"));
-  CHECK(store.find("tiny")->digest == built->digest);
   CHECK(buildah.containers().empty());
-  CHECK(names_in(buildah.dir_ / "state/images") == std::vector<std::string>{"tiny"});
+  CHECK(store.list()->size() == 1);
+  for (const std::string& name : names_in(buildah.dir_ / "state/images")) {
+    CHECK(name.front() != '.');
+  }
 }
 
 }  // namespace

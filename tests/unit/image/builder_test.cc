@@ -12,7 +12,11 @@ class FakePrograms {
   void add(const std::string& name, const std::string& body) const {
     put(dir_ / name, "#!/bin/sh\n" + body + "\n", 0755);
   }
-  void add_docker() const { add("docker", "echo 24.0.7"); }
+  void add_docker() const {
+    add("docker",
+        "[ $1 = buildx ] && echo 'github.com/docker/buildx v0.13.1 788433953af1' || "
+        "echo 24.0.7");
+  }
   void add_podman(const std::string& driver = "overlay") const {
     add("podman", "echo '" + driver + " 4.3.1'");
   }
@@ -52,6 +56,15 @@ TEST_CASE("all three are found with their versions, and docker is preferred") {
   const auto chosen = choose_builder("auto");
   REQUIRE(chosen.has_value());
   CHECK(chosen->to_text() == "docker 24.0.7");
+  CHECK(chosen->buildx == "0.13.1");
+}
+
+TEST_CASE("a docker client without buildx is known as such") {
+  const FakePrograms programs;
+  programs.add("docker", "[ $1 = version ] && echo 20.10.24+dfsg1");
+  const auto chosen = choose_builder("docker");
+  REQUIRE(chosen.has_value());
+  CHECK(chosen->buildx.empty());
 }
 
 TEST_CASE("an installed docker without its engine is passed over") {
@@ -93,7 +106,7 @@ TEST_CASE("the vfs storage driver is refused with the remedy") {
   for (const char* name : {"podman", "buildah"}) {
     const std::string text = error_of(choose_builder(name));
     CHECK(contains(text, "vfs"));
-    CHECK(contains(text, "/etc/containers/storage.conf"));
+    CHECK(contains(text, "containers/storage.conf"));
   }
 }
 

@@ -1,3 +1,5 @@
+#include "image/entry_store.h"
+
 #include <sys/file.h>
 #include <sys/wait.h>
 
@@ -6,8 +8,12 @@
 namespace mvr::image {
 namespace {
 
+EntryStore entries(const TempDir& state) {
+  return EntryStore({state / "images", "rootfs.ext4", "image", "mvrunner image build makes it"});
+}
+
 // Publishes an image whose content is `text`.
-Result<void> publish(const ImageStore& store, const std::string& name, const std::string& text) {
+Result<void> publish(const EntryStore& store, const std::string& name, const std::string& text) {
   TRY_ASSIGN(const WorkDirectory work, store.make_work_directory());
   put(work.path() + "/rootfs.ext4", text);
   return store.publish(work.path(), sample_manifest(name));
@@ -22,7 +28,7 @@ std::string read_through(const Fd& file) {
 
 TEST_CASE("image names are short, lower-case and begin with a letter or digit") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   for (const char* good : {"a", "debian-12", "0.1_x", "a..b-"}) {
     INFO(good);
     CHECK(contains(error_of(store.find(good)), "not_found"));
@@ -39,14 +45,14 @@ TEST_CASE("image names are short, lower-case and begin with a letter or digit") 
 
 TEST_CASE("a missing image is named together with the way to make it") {
   const TempDir state;
-  const std::string text = error_of(ImageStore(state.path()).find("web"));
+  const std::string text = error_of(entries(state).find("web"));
   CHECK(contains(text, "image \"web\""));
   CHECK(contains(text, "mvrunner image build"));
 }
 
 TEST_CASE("a published image is found, listed, read-only and alone in the store") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   REQUIRE(publish(store, "web", "one").has_value());
   REQUIRE(publish(store, "db", "two").has_value());
   const auto found = store.find("web");
@@ -57,14 +63,14 @@ TEST_CASE("a published image is found, listed, read-only and alone in the store"
   REQUIRE(all->size() == 2);
   CHECK((*all)[0].name == "db");
   struct stat facts {};
-  REQUIRE(::stat(store.rootfs_path("web").c_str(), &facts) == 0);
+  REQUIRE(::stat(store.data_path("web").c_str(), &facts) == 0);
   CHECK((facts.st_mode & 07777) == 0444);
   CHECK(names_in(state / "images") == std::vector<std::string>{"db", "web"});
 }
 
 TEST_CASE("an empty or absent store lists nothing") {
   const TempDir state;
-  const auto all = ImageStore(state.path()).list();
+  const auto all = entries(state).list();
   REQUIRE(all.has_value());
   CHECK(all->empty());
 }
@@ -72,7 +78,7 @@ TEST_CASE("an empty or absent store lists nothing") {
 TEST_CASE(
     "an image with a damaged manifest is left out of the list, explained by find, removable") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   put(state / "images/bad/rootfs.ext4", "x");
   put(state / "images/bad/manifest.json", "{");
   CHECK(store.list()->empty());
@@ -83,7 +89,7 @@ TEST_CASE(
 
 TEST_CASE("a manifest of another image is refused") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   REQUIRE(publish(store, "web", "one").has_value());
   std::filesystem::rename(state / "images/web", state / "images/other");
   CHECK(contains(error_of(store.find("other")), "manifest of \"web\""));
@@ -91,22 +97,22 @@ TEST_CASE("a manifest of another image is refused") {
 
 TEST_CASE("replacing an unused image leaves only the new one") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   REQUIRE(publish(store, "web", "old").has_value());
   REQUIRE(publish(store, "web", "new").has_value());
-  CHECK(get(store.rootfs_path("web")) == "new");
+  CHECK(get(store.data_path("web")) == "new");
   CHECK(names_in(state / "images") == std::vector<std::string>{"web"});
 }
 
 TEST_CASE("a VM keeps the image it was started from until it ends") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   REQUIRE(publish(store, "web", "old").has_value());
   auto pin = store.pin("web");
   REQUIRE(pin.has_value());
   REQUIRE(publish(store, "web", "new").has_value());
   CHECK(read_through(*pin) == "old");
-  CHECK(get(store.rootfs_path("web")) == "new");
+  CHECK(get(store.data_path("web")) == "new");
   // The old file is still on disk, out of the way of every name.
   REQUIRE(names_in(state / "images").size() == 2);
   const std::string aside = names_in(state / "images")[0];
@@ -125,9 +131,9 @@ TEST_CASE("a VM keeps the image it was started from until it ends") {
   }
 }
 
-TEST_CASE("an image in use cannot be removed, before and after its VM ends") {
+TEST_CASE("an entry in use cannot be removed, before and after its VM ends") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   REQUIRE(publish(store, "web", "old").has_value());
   auto pin = store.pin("web");
   auto second = store.pin("web");
@@ -144,9 +150,9 @@ TEST_CASE("an image in use cannot be removed, before and after its VM ends") {
   CHECK(names_in(state / "images").empty());
 }
 
-TEST_CASE("a pin lives on in a process that inherited it") {
+TEST_CASE("a pin of an entry lives on in a process that inherited it") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   REQUIRE(publish(store, "web", "old").has_value());
   auto pin = store.pin("web");
   REQUIRE(pin.has_value());
@@ -168,7 +174,7 @@ TEST_CASE("a pin lives on in a process that inherited it") {
 
 TEST_CASE("a failed publication leaves the image as it was") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   REQUIRE(publish(store, "web", "old").has_value());
   {
     const auto work = store.make_work_directory();
@@ -176,13 +182,13 @@ TEST_CASE("a failed publication leaves the image as it was") {
     CHECK_FALSE(store.publish(work->path(), sample_manifest("web")).has_value());  // no rootfs
     CHECK_FALSE(store.publish(work->path(), sample_manifest("../web")).has_value());
   }
-  CHECK(get(store.rootfs_path("web")) == "old");
+  CHECK(get(store.data_path("web")) == "old");
   CHECK(names_in(state / "images") == std::vector<std::string>{"web"});
 }
 
 TEST_CASE("what a killed build left is swept, a live build is not") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   put(state / "images/.work-1-0/rootfs.ext4", "half");
   put(state / "images/.work-1-0/tree/etc/passwd", "");
   put(state / "images/.old-1-0/rootfs.ext4", "unused");
@@ -199,7 +205,7 @@ TEST_CASE("what a killed build left is swept, a live build is not") {
 
 TEST_CASE("a crash just after the exchange does not lose an image that a VM uses") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   // The work directory of the dead build holds what had the name before.
   put(state / "images/.work-1-0/entry/rootfs.ext4", "old");
   const Fd vm(::open((state / "images/.work-1-0/entry/rootfs.ext4").c_str(), O_RDONLY | O_CLOEXEC));
@@ -211,7 +217,7 @@ TEST_CASE("a crash just after the exchange does not lose an image that a VM uses
 
 TEST_CASE("a build that dies is told from a live one by its lock") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {
@@ -229,7 +235,7 @@ TEST_CASE("a build that dies is told from a live one by its lock") {
 
 TEST_CASE("readers see one whole image at every moment of many replacements") {
   const TempDir state;
-  const ImageStore store(state.path());
+  const EntryStore store = entries(state);
   REQUIRE(publish(store, "web", "0").has_value());
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
@@ -251,7 +257,7 @@ TEST_CASE("readers see one whole image at every moment of many replacements") {
   }
   CHECK(status == 0);
   CHECK(failures.empty());
-  CHECK(get(store.rootfs_path("web")) == "60");
+  CHECK(get(store.data_path("web")) == "60");
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 
 #include "base/result.h"
 #include "catch.h"
+#include "image/runner_store.h"
 #include "image/store.h"
 #include "sys/files.h"
 #include "sys/process.h"

@@ -20,7 +20,12 @@ const std::string kIndex =
     "kernel/drivers/virtio/virtio_ring.ko\n"
     "kernel/drivers/char/hw_random/virtio-rng.ko.xz: kernel/drivers/virtio/virtio.ko "
     "kernel/drivers/virtio/virtio_ring.ko\n"
-    "kernel/fs/ext4/ext4.ko.zst:\n";
+    "kernel/fs/ext4/ext4.ko.zst:\n"
+    "kernel/net/802/stp.ko:\n"
+    "kernel/net/bridge/bridge.ko: kernel/net/802/stp.ko\n"
+    "kernel/drivers/net/veth.ko: kernel/drivers/virtio/virtio.ko "
+    "kernel/drivers/virtio/virtio_ring.ko\n"
+    "kernel/sound/sound.ko:\n";
 
 struct Directory {
   Directory() {
@@ -94,6 +99,9 @@ Kernel kernel_in(const Directory& directory) {
                   compressed("random", archive_write_add_filter_xz));
   directory.write("modules/kernel/fs/ext4/ext4.ko.zst",
                   compressed("ext4", archive_write_add_filter_zstd));
+  for (const char* name : {"net/802/stp", "net/bridge/bridge", "drivers/net/veth"}) {
+    directory.write("modules/kernel/" + std::string(name) + ".ko", name);
+  }
   directory.write("agent", "the agent");
   Kernel kernel;
   kernel.name = "6.1-test";
@@ -131,11 +139,12 @@ TEST_CASE("the archive holds the agent as init and the modules unpacked and numb
   const auto found = members(*path);
   std::vector<std::string> names;
   for (const auto& member : found) names.push_back(member.name);
-  CHECK(names == std::vector<std::string>{"base", "dev", "init", "modules",
-                                          "modules/00-virtio_ring.ko", "modules/01-virtio.ko",
-                                          "modules/02-virtio_mmio.ko", "modules/03-virtio_rng.ko",
-                                          "modules/04-ext4.ko", "proc", "root", "scratch", "sys",
-                                          "tools"});
+  CHECK(names == std::vector<std::string>{
+                     "base", "dev", "init", "modules", "modules/00-virtio_ring.ko",
+                     "modules/01-virtio.ko", "modules/02-virtio_mmio.ko",
+                     "modules/03-virtio_rng.ko", "modules/04-ext4.ko", "modules-engine",
+                     "modules-engine/00-veth.ko", "modules-engine/01-stp.ko",
+                     "modules-engine/02-bridge.ko", "proc", "root", "scratch", "sys", "tools"});
   CHECK(found[2] == Member{"init", S_IFREG | 0755, "the agent"});
   CHECK(found[7].data == "random");
   CHECK(found[8].data == "ext4");
@@ -180,6 +189,28 @@ TEST_CASE("a kernel with everything built in needs no modules") {
   const auto path = make_initramfs(directory.path, Kernel{}, directory.path + "/agent");
   REQUIRE(path);
   CHECK(members(*path).size() == 9);
+}
+
+TEST_CASE("of a kernel with everything built in, what modprobe reads comes along") {
+  const Directory directory;
+  directory.write("agent", "the agent");
+  directory.write("modules/modules.dep", "");
+  directory.write("modules/modules.builtin", "kernel/fs/overlayfs/overlay.ko\n");
+  directory.write("modules/kernel/other", "");
+  Kernel kernel;
+  kernel.modules = directory.path + "/modules";
+  const auto first = make_initramfs(directory.path, kernel, directory.path + "/agent");
+  REQUIRE(first);
+  const auto found = members(*first);
+  REQUIRE(found.size() == 12);
+  CHECK(found[3].name == "kernel-metadata");
+  CHECK(found[4] == Member{"kernel-metadata/modules.builtin", S_IFREG | 0644,
+                           "kernel/fs/overlayfs/overlay.ko\n"});
+  CHECK(found[5] == Member{"kernel-metadata/modules.dep", S_IFREG | 0644, ""});
+  directory.write("modules/modules.builtin", "kernel/fs/fuse/fuse.ko\n");
+  const auto second = make_initramfs(directory.path, kernel, directory.path + "/agent");
+  REQUIRE(second);
+  CHECK(*first != *second);
 }
 
 TEST_CASE("a missing agent or module is named") {

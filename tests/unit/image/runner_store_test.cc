@@ -19,20 +19,20 @@ TEST_CASE("a runner tarball becomes a drive that root owns, with the version of 
   const std::string tarball = dir / "actions-runner-linux-x64-2.336.0.tar.gz";
   pack(dir / "tree", tarball);
   const RunnerStore store(dir / "state");
-  const auto installed = store.install("current", tarball);
+  const auto installed = store.install("2.336.0", tarball);
   INFO(error_of(installed));
   REQUIRE(installed.has_value());
   CHECK(installed->labels.at("version") == "2.336.0");
   CHECK(installed->architecture == "amd64");
   CHECK(installed->source == tarball);
-  CHECK(installed->digest == "sha256:" + sys::sha256_file(store.drive_path("current")));
-  const auto found = store.find("current");
+  CHECK(installed->digest == "sha256:" + sys::sha256_file(store.drive_path("2.336.0")));
+  const auto found = store.find("2.336.0");
   REQUIRE(found.has_value());
   CHECK(manifest_json(*found) == manifest_json(*installed));
-  const std::string listener = debugfs(store.drive_path("current"), "stat /bin/Runner.Listener");
+  const std::string listener = debugfs(store.drive_path("2.336.0"), "stat /bin/Runner.Listener");
   CHECK(contains(listener, "Mode:  0755"));
   if (::geteuid() == 0) CHECK(contains(listener, "User:     0"));
-  CHECK(names_in(dir / "state/runners") == std::vector<std::string>{"current"});
+  CHECK(names_in(dir / "state/runners") == std::vector<std::string>{"2.336.0"});
 }
 
 TEST_CASE("an unpacked runner directory is installed and left as it was") {
@@ -96,6 +96,7 @@ TEST_CASE("a missing runner release is named together with the way to install it
   const TempDir dir;
   const std::string text = error_of(RunnerStore(dir.path()).find("current"));
   CHECK(contains(text, "not_found: runner release \"current\""));
+  CHECK(contains(text, "mvrunner runner update"));
   CHECK(contains(text, "mvrunner runner install"));
 }
 
@@ -110,6 +111,88 @@ TEST_CASE("a release for another machine is refused") {
 #else
   CHECK(installed.has_value());
 #endif
+}
+
+// A release that an update made.
+Result<Manifest> updated(const TempDir& dir, const std::string& version) {
+  make_release(dir / "tree");
+  put(dir / "tree/version", version);
+  const std::string tarball = dir / ("actions-runner-linux-x64-" + version + ".tar.gz");
+  pack(dir / "tree", tarball);
+  return RunnerStore(dir / "state").install({version, tarball, "https://a/b", "ab12", true});
+}
+
+TEST_CASE("current and previous follow what was made current, and rollback changes the two") {
+  const TempDir dir;
+  const RunnerStore store(dir / "state");
+  CHECK_FALSE(store.roll_back());
+  for (const char* version : {"2.1.0", "2.2.0"}) {
+    REQUIRE(updated(dir, version));
+    REQUIRE(store.make_current(version));
+  }
+  REQUIRE(store.make_current("2.2.0"));  // once more is no change
+  CHECK(*store.use() == RunnerUse{"2.2.0", "2.1.0", ""});
+  CHECK(store.find("current")->name == "2.2.0");
+  CHECK(store.find("current")->labels.at("sha256") == "ab12");
+  CHECK(store.find("current")->source == "https://a/b");
+  CHECK(store.find("previous")->name == "2.1.0");
+  CHECK(*store.roll_back() == RunnerUse{"2.1.0", "2.2.0", "2.2.0"});
+  CHECK(store.find("current")->name == "2.1.0");
+  REQUIRE(store.make_current("2.2.0"));
+  CHECK(*store.use() == RunnerUse{"2.2.0", "2.1.0", ""});
+  CHECK_FALSE(store.make_current("2.3.0"));
+  CHECK_FALSE(store.make_current("current2"));
+}
+
+TEST_CASE("what is current stays, and what was before may go") {
+  const TempDir dir;
+  const RunnerStore store(dir / "state");
+  for (const char* version : {"2.1.0", "2.2.0"}) {
+    REQUIRE(updated(dir, version));
+    REQUIRE(store.make_current(version));
+  }
+  CHECK(store.remove("current").error().code == Errc::busy);
+  CHECK(store.remove("2.2.0").error().code == Errc::busy);
+  CHECK(store.remove("previous"));
+  CHECK(*store.use() == RunnerUse{"2.2.0", "", ""});
+  CHECK_FALSE(store.find("2.1.0"));
+}
+
+TEST_CASE("an update takes away what updates made and nobody uses") {
+  const TempDir dir;
+  const RunnerStore store(dir / "state");
+  make_release(dir / "runner");
+  REQUIRE(store.install("mine", dir / "runner"));
+  for (const char* version : {"2.1.0", "2.2.0", "2.3.0", "2.4.0", "2.5.0"}) {
+    REQUIRE(updated(dir, version));
+    REQUIRE(store.make_current(version));
+  }
+  const auto used = store.pin("2.2.0");
+  CHECK(*store.prune("2.1.0") == std::vector<std::string>{"2.3.0"});
+  CHECK(store.list()->size() == 5);  // mine, 2.1.0 by the configuration, 2.2.0 by a VM, the two
+}
+
+TEST_CASE("what is installed as current has its version for a name, or one made of its digest") {
+  const TempDir dir;
+  const RunnerStore store(dir / "state");
+  make_release(dir / "runner");
+  const auto plain = store.install("current", dir / "runner");
+  REQUIRE(plain.has_value());
+  CHECK(plain->name == "unversioned-" + plain->digest.substr(7, 12));
+  pack(dir / "runner", dir / "actions-runner-linux-x64-2.6.0.tar.gz");
+  REQUIRE(store.install("current", dir / "actions-runner-linux-x64-2.6.0.tar.gz"));
+  CHECK(*store.use() == RunnerUse{"2.6.0", plain->name, ""});
+  CHECK(contains(error_of(store.install("previous", dir / "runner")), "another name"));
+}
+
+TEST_CASE("which release is in use is not guessed where the record is broken") {
+  const TempDir dir;
+  put(dir / "state/runners/.in-use.json", "{");
+  const RunnerStore store(dir / "state");
+  CHECK(contains(error_of(store.find("current")), "is broken"));
+  const auto lock = RunnerStore(dir / "state").lock();
+  REQUIRE(lock);
+  CHECK(store.lock().error().code == Errc::busy);
 }
 
 }  // namespace
