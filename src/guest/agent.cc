@@ -16,6 +16,7 @@
 #include "guest/boot.h"
 #include "guest/command.h"
 #include "guest/files.h"
+#include "guest/mirror.h"
 #include "guest/network.h"
 #include "guest/runner.h"
 #include "guest/system.h"
@@ -62,7 +63,7 @@ void run() {
   const Result<void> mounted = mount_kernel_filesystems();
   Result<Fd> signals = make_signals();
   // The host waits for hello: what only the rest of the boot needs is loaded after it.
-  Modules modules;
+  Modules modules(kBootModules);
   while (!Port::is_present() && modules.load_next()) {
   }
   Result<Port> port = signals ? Port::open(kPortWait) : Result<Port>(fail(signals.error()));
@@ -86,7 +87,8 @@ void run() {
 Agent::Agent(Port port, Fd signals)
     : port_(std::move(port)),
       signals_(std::move(signals)),
-      streams_([this](const channel::FromAgent& message) { send(message); }) {}
+      streams_([this](const channel::FromAgent& message) { send(message); }),
+      engine_([this](const std::string& text) { notify(text); }) {}
 
 void Agent::say_hello() {
   send(channel::Hello{MVR_VERSION, kernel_release(), boot_milliseconds()});
@@ -100,7 +102,11 @@ Result<void> Agent::set_up() {
   if (!root_.mounted) return {};
   TRY(set_up_system());
   TRY(set_hostname(words_.hostname));
-  return set_up_network(words_);
+  TRY(set_up_network(words_));
+  notify_of(wire_mirror(words_.mirror));
+  const std::string modules = root_.engine_modules ? path_of(root_.engine_modules) : "";
+  engine_.set_up(words_.engine, modules, Clock::now());
+  return {};
 }
 
 void Agent::serve() {
@@ -119,6 +125,16 @@ void Agent::give_up(const Error& error) {
 
 void Agent::refuse(const Error& error) { send(channel::Failed{printable(error.what)}); }
 
+void Agent::notify(const std::string& text) {
+  // Best effort: the job that is told may also have filled the disk.
+  (void)append_file(std::string(kRunDirectory) + "/notices", text + "\n");
+  send(channel::Output{2, "mvrunner: " + text + "\n"});
+}
+
+void Agent::notify_of(const Result<void>& done) {
+  if (!done) notify(printable(done.error().what));
+}
+
 void Agent::flush() {
   port_.refresh(outbox_);
   const auto sent = port_.send(outbox_);
@@ -127,6 +143,7 @@ void Agent::flush() {
 
 void Agent::leave(milliseconds limit) {
   const auto deadline = Clock::now() + limit;
+  engine_.stop();
   flush();
   while (!outbox_.empty() && Clock::now() < deadline) {
     std::this_thread::sleep_for(milliseconds(5));
@@ -146,7 +163,7 @@ bool Agent::must_stay() const { return !shutting_down_ && ssh_.next_expiry().has
 
 int Agent::wait_milliseconds() const {
   std::optional<Clock::time_point> due = ssh_.next_expiry();
-  for (const auto& other : {kill_at_, finish_at_, tick_at_, streams_.next_due(),
+  for (const auto& other : {kill_at_, finish_at_, tick_at_, streams_.next_due(), engine_.next_due(),
                             must_stay() ? std::nullopt : leave_at_}) {
     if (other && (!due || *other < *due)) due = other;
   }
@@ -170,6 +187,7 @@ void Agent::wait_and_handle() {
       {meter_.kernel_log(), POLLIN, 0},
   };
   streams_.add_to(entries);
+  engine_.add_to(entries);
   const int ready = ::poll(entries.data(), entries.size(), wait_milliseconds());
   // What the host sent before it left can still be read.
   if (!port_.is_connected()) handle_port();
@@ -178,6 +196,7 @@ void Agent::wait_and_handle() {
   if (entries[3].revents != 0) forward(2, job_->read_error());
   if (entries[4].revents != 0) job_->write_input();
   streams_.serve(entries);
+  engine_.serve(entries, Clock::now());
   if (entries[0].revents != 0) handle_signals();
   if (entries[5].revents != 0 && meter_.read_kernel_log()) report_usage();
   if ((entries[1].revents & (POLLIN | POLLERR)) != 0) handle_port();
@@ -192,6 +211,7 @@ void Agent::handle_signals() {
   for (pid_t pid = ::waitpid(-1, &status, WNOHANG); pid > 0;
        pid = ::waitpid(-1, &status, WNOHANG)) {
     streams_.reaped(pid, status, Clock::now());
+    engine_.reaped(pid, status, Clock::now());
     if (!job_ || pid != job_->pid()) continue;
     job_->reaped(status);
     finish_at_ = Clock::now() + kLateOutput;
@@ -215,11 +235,13 @@ void Agent::handle_due() {
   const auto now = Clock::now();
   ssh_.expire(now);
   streams_.expire(now);
+  engine_.handle_due(now);
   if (tick_at_ && *tick_at_ <= now) tick(now);
   const bool drained = job_ && job_->result() && !job_->has_open_output();
   if (finish_at_ && (drained || *finish_at_ <= now)) finish_job();
   if (kill_at_ && *kill_at_ <= now) {
     // Everything but us. What does not even die of this is not waited for a second time.
+    engine_.stop();
     ::kill(-1, SIGKILL);
     kill_at_.reset();
     leave_at_ = now + kDeadline;
@@ -286,10 +308,12 @@ Result<void> Agent::start(channel::Configure& message) {
   step_clock(message.wall_ms);
   TRY(set_hostname(message.hostname));
   TRY_ASSIGN(const User user, load_user(message.user));
+  notify_of(wire_buildx(words_.mirror, user));
   is_command_ = message.jit_config.empty();
   env_ = message.env;
   SpawnSpec spec;
   if (is_command_) {
+    TRY(give_runner(user, root_));  // it may be what the command tries
     spec = command_spec(message, user);
   } else {
     TRY_ASSIGN(spec, runner_spec(message, user, root_));
@@ -358,11 +382,7 @@ void Agent::handle(const channel::Hold& message) {
   leave_at_ = Clock::now() + seconds(message.time_s) + kShutdownWait;
 }
 
-void Agent::handle(const channel::Notice& message) {
-  // Best effort: the job that is told may also have filled the disk.
-  (void)append_file(std::string(kRunDirectory) + "/notices", message.text + "\n");
-  send(channel::Output{2, "mvrunner: " + message.text + "\n"});
-}
+void Agent::handle(const channel::Notice& message) { notify(message.text); }
 
 void Agent::handle(const channel::Input& message) {
   if (!job_ || !is_command_) return;

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "channel/message.h"
 #include "guest/diagnostics.h"
+#include "guest/engine.h"
 #include "guest/job.h"
 #include "guest/outbox.h"
 #include "guest/port.h"
@@ -69,6 +70,9 @@ class Agent {
   void report_usage();
   void forward_diagnostics(std::size_t most);
   void refuse(const Error& error);
+  // For whoever works in the guest, and for who reads its output.
+  void notify(const std::string& text);
+  void notify_of(const Result<void>& done);  // what a job can do without
   void send(const channel::FromAgent& message) { outbox_.push(message); }
   void flush();
   [[nodiscard]] bool is_backed_up() const;
@@ -88,6 +92,7 @@ class Agent {
   UsageMeter meter_;
   Diagnostics diagnostics_;
   Streams streams_;
+  Engine engine_;
   std::map<std::string, std::string> env_;  // what the claim added to the image's
   std::optional<Job> job_;
   bool configured_ = false;

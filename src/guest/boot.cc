@@ -54,7 +54,8 @@ Result<void> mount_kernel_filesystems() {
   return {};
 }
 
-Modules::Modules() : names_(list_directory("/modules")) {
+Modules::Modules(std::string directory)
+    : directory_(std::move(directory)), names_(list_directory(directory_)) {
   // A microVM without PCI saves a third of the modules.
   if (!list_directory("/sys/bus/pci/devices").empty()) return;
   const auto is_pci = [](const std::string& name) {
@@ -65,7 +66,7 @@ Modules::Modules() : names_(list_directory("/modules")) {
 
 bool Modules::load_next() {
   if (next_ == names_.size()) return false;
-  const std::string path = "/modules/" + names_[next_++];
+  const std::string path = directory_ + "/" + names_[next_++];
   auto loaded = load_module(path);
   if (!loaded && outcome_) outcome_ = std::move(loaded);
   ::unlink(path.c_str());  // gives its memory back

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/text.h"
 #include "guest/files.h"
 #include "guest/words.h"
 
@@ -25,9 +26,11 @@ namespace {
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr rlim_t kSoftFiles = 65'536;
 constexpr rlim_t kHardFiles = 1'048'576;
+constexpr int kFirstPassed = 3;   // of the descriptors that sd_listen_fds(3) passes
+constexpr int kOutOfTheWay = 16;  // above those
 
 // How far the child came; sent with errno when it cannot go on.
-enum class Step : int { stdio, cgroup, user, directory, execute };
+enum class Step : int { stdio, cgroup, listener, user, directory, execute };
 
 std::string step_text(Step step, const SpawnSpec& spec) {
   switch (step) {
@@ -35,6 +38,8 @@ std::string step_text(Step step, const SpawnSpec& spec) {
       return "set up standard input and output";
     case Step::cgroup:
       return "join the cgroup " + spec.cgroup;
+    case Step::listener:
+      return "pass the listening socket";
     case Step::user:
       return "become the user '" + spec.user.name + "'";
     case Step::directory:
@@ -75,11 +80,32 @@ bool become(const User& user) {
          ::setresuid(user.uid, user.uid, user.uid) == 0;
 }
 
-void reset_process() {
+// Where one cannot be set, the kernel's own do as well.
+void set_limits(Limits limits) {
+  const bool is_service = limits == Limits::service;
+  const rlimit files{is_service ? kHardFiles : kSoftFiles, kHardFiles};
+  (void)::setrlimit(RLIMIT_NOFILE, &files);
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  (void)::setrlimit(RLIMIT_NPROC, &unlimited);
+  if (!is_service) return;
+  (void)::setrlimit(RLIMIT_CORE, &unlimited);
+  (void)write_file("/proc/self/oom_score_adj", "-500");
+}
+
+// Replaces descriptor 3; `report`, should it be that one, moves out of the way.
+bool pass_listener(int listener, std::vector<std::string>& env, int& report) {
+  if (listener < 0) return true;
+  report = ::fcntl(report, F_DUPFD_CLOEXEC, kOutOfTheWay);
+  const int moved = ::fcntl(listener, F_DUPFD_CLOEXEC, kOutOfTheWay);
+  env.emplace_back("LISTEN_FDS=1");
+  env.emplace_back("LISTEN_PID=" + std::to_string(::getpid()));
+  return report >= 0 && moved >= 0 && ::dup2(moved, kFirstPassed) == kFirstPassed;
+}
+
+void reset_process(Limits limits) {
   // All of ours are close-on-exec at birth; a kernel without this call loses nothing.
   (void)::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-  const rlimit files{kSoftFiles, kHardFiles};
-  (void)::setrlimit(RLIMIT_NOFILE, &files);  // the kernel's own limits do as well
+  set_limits(limits);
   (void)::signal(SIGPIPE, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
@@ -91,17 +117,19 @@ void reset_process() {
 // The child after fork(): the agent has one thread, so anything may be called here.
 [[noreturn]] void run_child(const SpawnSpec& spec, const Stdio& stdio, int report) {
   auto argv = pointers(spec.argv);
-  auto env = pointers(spec.env);
-  reset_process();
+  std::vector<std::string> variables = spec.env;
+  reset_process(spec.limits);
   Step step = Step::stdio;
   const auto reach = [&step](Step next) {
     step = next;
     return true;
   };
   const bool ready = set_stdio(stdio) && reach(Step::cgroup) && join_cgroup(spec.cgroup) &&
+                     reach(Step::listener) && pass_listener(spec.listener, variables, report) &&
                      reach(Step::user) && become(spec.user) && reach(Step::directory) &&
                      ::chdir(spec.directory.c_str()) == 0 && reach(Step::execute);
   if (ready) {
+    auto env = pointers(variables);
     environ = env.data();  // execvp looks for PATH there
     ::execvp(argv.front(), argv.data());
   }
@@ -138,10 +166,20 @@ Result<pid_t> spawn(const SpawnSpec& spec, const Stdio& stdio) {
   return fail_errno(message[1], step_text(static_cast<Step>(message[0]), spec));
 }
 
+std::optional<std::string> find_program(const std::string& name) {
+  for (const std::string_view directory : split(kPath, ':')) {
+    std::string path = std::string(directory) + "/" + name;
+    if (::access(path.c_str(), X_OK) == 0) return path;
+  }
+  return std::nullopt;
+}
+
+User root_user() { return {"root", 0, 0, {0}, "/root", "/bin/sh"}; }
+
 Result<void> run_tool(const std::vector<std::string>& argv, std::chrono::milliseconds limit) {
   SpawnSpec spec;
   spec.argv = argv;
-  spec.user = User{"root", 0, 0, {0}, "/root", "/bin/sh"};
+  spec.user = root_user();
   spec.env = environment(spec.user, {});
   TRY_ASSIGN(const pid_t pid, spawn(spec, Stdio{}));
   // glibc 2.36 has pidfd_open(3); the system call serves older ones too.

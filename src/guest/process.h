@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,18 @@
 
 namespace mvr::guest {
 
+// What a program may use: jobs get what a distribution gives its users, services are those that
+// start programs of their own by the hundred, and go last when memory is short.
+enum class Limits { job, service };
+
 struct SpawnSpec {
   std::vector<std::string> argv;  // argv[0] is searched in PATH of `env` when it has no '/'
   std::vector<std::string> env;   // "NAME=value"
   std::string directory = "/";
   User user;
   std::string cgroup;  // directory to join; empty: ours
+  Limits limits = Limits::job;
+  int listener = -1;  // a listening socket for the program, given as sd_listen_fds(3) has it
 };
 
 // Numbers that become 0, 1 and 2 of the program; -1 is /dev/null.
@@ -32,6 +39,10 @@ struct Stdio {
 // Starts the program in a session of its own. Err not_found or denied when it cannot be
 // executed; the text names the step. The caller reaps.
 Result<pid_t> spawn(const SpawnSpec& spec, const Stdio& stdio);
+
+// The path of a program of the image, where distributions and their users put them.
+std::optional<std::string> find_program(const std::string& name);
+User root_user();
 
 // Runs a program of the image as root to its end; Err when it fails or takes longer.
 Result<void> run_tool(const std::vector<std::string>& argv, std::chrono::milliseconds limit);

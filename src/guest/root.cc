@@ -10,9 +10,12 @@
 #include <chrono>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/fd.h"
+#include "guest/boot.h"
 #include "guest/files.h"
+#include "guest/kernel_files.h"
 
 namespace mvr::guest {
 namespace {
@@ -102,12 +105,6 @@ Result<Fd> open_directory(const std::string& path) {
   return directory;
 }
 
-// The mounts of the initramfs have no path any more once the root is switched, but their
-// descriptors have.
-std::string path_of(const Fd& directory) {
-  return "/proc/self/fd/" + std::to_string(directory.get());
-}
-
 Result<void> bind_scratch(const std::string& scratch) {
   for (const Bound& bound : kBound) {
     const std::string source = scratch + "/" + bound.source;
@@ -136,6 +133,12 @@ Result<Fd> mount_drives(const std::string& base, const std::string& scratch) {
 
 }  // namespace
 
+// The mounts of the initramfs have no path any more once the root is switched, but their
+// descriptors have.
+std::string path_of(const Fd& directory) {
+  return "/proc/self/fd/" + std::to_string(directory.get());
+}
+
 Result<Root> enter_root() {
   const auto base = wait_for_drive("base", kFirstDrive);
   if (!base) return Root{};
@@ -143,11 +146,15 @@ Result<Root> enter_root() {
   if (!scratch) return fail(Errc::not_found, "there is a base drive but no scratch drive");
   TRY_ASSIGN(const Fd tools, mount_drives(*base, *scratch));
   TRY_ASSIGN(const Fd scratch_directory, open_directory("/scratch"));
+  const Fd kernel_files(::open(kKernelFiles, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  Fd engine_modules(::open(kEngineModules, O_PATH | O_DIRECTORY | O_CLOEXEC));
   TRY(mount_overlay("/base", "/scratch", "root", "/root"));
   TRY(switch_root("/root"));
   TRY(bind_scratch(path_of(scratch_directory)));
   if (tools) TRY(mount_tools(path_of(tools), path_of(scratch_directory)));
-  return Root{true, static_cast<bool>(tools)};
+  if (kernel_files)
+    TRY(place_kernel_files(path_of(kernel_files), "/lib/modules/" + kernel_release()));
+  return Root{true, static_cast<bool>(tools), std::move(engine_modules)};
 }
 
 }  // namespace mvr::guest

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/fd.h"
 #include "base/result.h"
 
 namespace mvr::guest {
@@ -12,7 +13,11 @@ inline constexpr const char* kToolsDirectory = "/opt/actions-runner";
 struct Root {
   bool mounted = false;  // false: there is no base drive (the accelerator probe)
   bool tools = false;    // an overlay of the tools drive is at kToolsDirectory
+  Fd engine_modules;     // kEngineModules, where the initramfs has it; it has no path any more
 };
+
+// To reach a directory that has no path any more.
+std::string path_of(const Fd& directory);
 
 // Finds the drives by serial, mounts an overlay of base (below) and scratch (above), moves into
 // it, and binds directories of the scratch over those that must not lie on an overlay.

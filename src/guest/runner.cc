@@ -25,14 +25,6 @@ std::optional<std::string> find_runner(const User& user, const Root& root) {
   return std::nullopt;
 }
 
-// The listener writes its settings beside itself. What is below stays root's.
-Result<void> give_to(const User& user, const std::string& directory) {
-  for (const std::string& path : {directory, directory + "/_work"}) {
-    if (::chown(path.c_str(), user.uid, user.gid) != 0) return fail_errno(errno, "chown " + path);
-  }
-  return {};
-}
-
 // Shown by GitHub as a group of lines of the step "Set up job".
 Result<void> write_setup_info(const std::string& directory, const std::string& about) {
   if (about.empty()) return {};
@@ -43,6 +35,16 @@ Result<void> write_setup_info(const std::string& directory, const std::string& a
 
 }  // namespace
 
+// What is below stays root's.
+Result<void> give_runner(const User& user, const Root& root) {
+  if (!root.tools) return {};
+  const std::string directory = kToolsDirectory;
+  for (const std::string& path : {directory, directory + "/_work"}) {
+    if (::chown(path.c_str(), user.uid, user.gid) != 0) return fail_errno(errno, "chown " + path);
+  }
+  return {};
+}
+
 Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& user,
                               const Root& root) {
   const auto directory = find_runner(user, root);
@@ -52,7 +54,7 @@ Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& u
                 "bin/Runner.Listener in /opt/actions-runner, " +
                     user.home + "/actions-runner or " + user.home);
   }
-  if (root.tools) TRY(give_to(user, *directory));
+  TRY(give_runner(user, root));
   TRY(write_setup_info(*directory, configure.about));
   SpawnSpec spec;
   spec.argv = {*directory + kListener, "run"};

@@ -36,14 +36,10 @@ std::string config_text() {
          "Subsystem sftp internal-sftp\n";
 }
 
-Result<std::string> find_program(const char* name) {
-  for (const char* directory :
-       {"/usr/sbin/", "/usr/local/sbin/", "/sbin/", "/usr/bin/", "/usr/local/bin/", "/bin/"}) {
-    const std::string path = std::string(directory) + name;
-    if (::access(path.c_str(), X_OK) == 0) return path;
-  }
-  return fail(Errc::not_found, "the image has no " + std::string(name) +
-                                   ": add the package openssh-server to its Dockerfile");
+Result<std::string> program_of_openssh(const std::string& name) {
+  if (auto path = find_program(name)) return *std::move(path);
+  return fail(Errc::not_found,
+              "the image has no " + name + ": add the package openssh-server to its Dockerfile");
 }
 
 // "ssh-ed25519 AAAA... comment" -> without the comment
@@ -64,14 +60,11 @@ std::string key_line(const std::string& key, std::uint32_t lifetime_s) {
   const std::size_t length = std::strftime(stamp.data(), stamp.size(), "%Y%m%d%H%M%S", &parts);
   return "expiry-time=\"" + std::string(stamp.data(), length) + "\" " + without_comment(key) + "\n";
 }
-
-User root_user() { return User{"root", 0, 0, {0}, "/root", "/bin/sh"}; }
-
 }  // namespace
 
 Result<void> SshAccess::prepare() {
-  TRY_ASSIGN(const std::string sshd, find_program("sshd"));
-  TRY_ASSIGN(const std::string keygen, find_program("ssh-keygen"));
+  TRY_ASSIGN(const std::string sshd, program_of_openssh("sshd"));
+  TRY_ASSIGN(const std::string keygen, program_of_openssh("ssh-keygen"));
   TRY(make_directory("/run/sshd"));  // privilege separation of Debian's sshd
   TRY(make_directory(kDirectory + "/keys"));
   (void)::unlink(kHostKey.c_str());  // of a preparation that failed half-way

@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "guest/command.h"
+#include "guest/ready.h"
 
 namespace mvr::guest {
 namespace {
@@ -20,12 +21,6 @@ constexpr std::size_t kReadSize = 32'768;
 Result<void> set_nonblocking(const Fd& file) {
   if (::fcntl(file.get(), F_SETFL, O_NONBLOCK) == 0) return {};
   return fail_errno(errno, "set a stream to non-blocking");
-}
-
-bool is_ready(const std::vector<pollfd>& entries, int descriptor, short events) {
-  return descriptor >= 0 && std::ranges::any_of(entries, [&](const pollfd& entry) {
-           return entry.fd == descriptor && (entry.revents & events) != 0;
-         });
 }
 
 }  // namespace

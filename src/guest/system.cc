@@ -40,8 +40,9 @@ constexpr std::array<std::pair<const char*, const char*>, 4> kLinks{
      {"/proc/self/fd/2", "/dev/stderr"}}};
 
 // Kernel defaults are too low for build tools and for nested engines of containers.
-constexpr std::array<std::pair<const char*, const char*>, 8> kSettings{
-    {{"fs/inotify/max_user_instances", "8192"},
+constexpr std::array<std::pair<const char*, const char*>, 9> kSettings{
+    {{"fs/file-max", "9223372036854775807"},
+     {"fs/inotify/max_user_instances", "8192"},
      {"fs/inotify/max_user_watches", "524288"},
      {"vm/max_map_count", "262144"},
      {"kernel/pid_max", "4194304"},
@@ -103,6 +104,13 @@ Result<void> set_up_system() {
 std::string job_cgroup() {
   const std::string group = std::string(kCgroups) + "/system/job";
   return ::access(group.c_str(), F_OK) == 0 ? group : std::string();
+}
+
+Result<std::string> service_cgroup(const std::string& name) {
+  const std::string services = std::string(kCgroups) + "/system";
+  if (::access(services.c_str(), F_OK) != 0) return std::string();
+  TRY(make_directory(services + "/" + name));
+  return services + "/" + name;
 }
 
 Result<void> set_hostname(const std::string& name) {

@@ -13,6 +13,8 @@ inline constexpr const char* kRunDirectory = "/run/mvrunner";
 Result<void> set_up_system();
 // The control group jobs run in; empty when the kernel has none.
 std::string job_cgroup();
+// Makes one for a service; empty as above.
+Result<std::string> service_cgroup(const std::string& name);
 Result<void> set_hostname(const std::string& name);
 // Steps the wall clock when it is off by more than a second.
 void step_clock(std::int64_t wall_ms);

@@ -48,6 +48,14 @@ std::vector<gid_t> find_groups(std::string_view group, std::string_view name) {
   return ids;
 }
 
+std::optional<gid_t> find_group(std::string_view group, std::string_view name) {
+  for (const std::string_view line : split(group, '\n')) {
+    const auto fields = split(line, ':');
+    if (fields.size() == 4 && fields[0] == name) return parse_id(fields[2]);
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> unlocked_shadow(std::string_view shadow, std::string_view name) {
   const std::string locked = std::string(name) + ":!";
   std::size_t at = 0;

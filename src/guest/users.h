@@ -26,6 +26,8 @@ struct User {
 Result<std::optional<User>> find_user(std::string_view passwd, std::string_view name);
 // The ids of all groups of group(5) text that list `name`; malformed lines are skipped.
 std::vector<gid_t> find_groups(std::string_view group, std::string_view name);
+// The id of a group of group(5) text.
+std::optional<gid_t> find_group(std::string_view group, std::string_view name);
 // shadow(5) text in which a locked password of `name` ("!...") is an impossible one ("*"): sshd
 // without PAM refuses keys of locked accounts. Empty when nothing has to change.
 std::optional<std::string> unlocked_shadow(std::string_view shadow, std::string_view name);

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "base/text.h"
 
@@ -28,6 +30,14 @@ Result<void> parse_ip(std::string_view value, NetworkWords& network) {
   return {};
 }
 
+Result<void> check_mirror(std::string_view value) {
+  const std::size_t colon = std::min(value.find(':'), value.size());
+  TRY(parse_address("the first part of mvr.mirror", value.substr(0, colon)).map([](in_addr) {}));
+  const auto port = parse_u64(value.substr(std::min(colon + 1, value.size())));
+  if (port && *port > 0 && *port <= 65535) return {};
+  return fail(Errc::invalid, "kernel command line: mvr.mirror must end with a port");
+}
+
 bool is_name(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -41,10 +51,22 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
+constexpr std::array<std::pair<std::string_view, EngineMode>, 3> kEngineModes{
+    {{"boot", EngineMode::boot}, {"demand", EngineMode::demand}, {"off", EngineMode::off}}};
+
+std::optional<EngineMode> find_engine_mode(std::string_view text) {
+  for (const auto& [name, mode] : kEngineModes) {
+    if (name == text) return mode;
+  }
+  return std::nullopt;
+}
+
 // What was read so far.
 struct Words {
   std::string hostname;
+  EngineMode engine = EngineMode::boot;
   NetworkWords network;
+  std::string mirror;
   bool has_ip = false;
   bool needs_ip = false;
 };
@@ -71,6 +93,16 @@ Result<void> parse_word(std::string_view word, Words& words) {
     }
     return {};
   }
+  if (const auto mode = find_engine_mode(value); mode && name == "mvr.engine") {
+    words.engine = *mode;
+    return {};
+  }
+  if (name == "mvr.mirror") {
+    TRY(check_mirror(value));
+    words.needs_ip = true;
+    words.mirror = value;
+    return {};
+  }
   return fail(Errc::invalid, "kernel command line: bad word '" + printable(word, 80) + "'");
 }
 
@@ -83,11 +115,13 @@ Result<BootWords> parse_command_line(std::string_view line) {
     if (word.substr(0, 4) == "mvr.") TRY(parse_word(word, words));
   }
   if (words.needs_ip && !words.has_ip) {
-    return fail(Errc::invalid, "kernel command line: mvr.gw and mvr.dns need mvr.ip");
+    return fail(Errc::invalid, "kernel command line: mvr.gw, mvr.dns and mvr.mirror need mvr.ip");
   }
   BootWords result;
   if (!words.hostname.empty()) result.hostname = words.hostname;
+  result.engine = words.engine;
   if (words.has_ip) result.network = words.network;
+  result.mirror = words.mirror;
   return result;
 }
 

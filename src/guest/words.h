@@ -19,14 +19,19 @@ struct NetworkWords {
   std::string dns;  // dotted; empty: no resolver
 };
 
+// When the image's Docker engine starts: with the VM, at its first use, not at all.
+enum class EngineMode { boot, demand, off };
+
 struct BootWords {
   std::string hostname = "mvrunner";
+  EngineMode engine = EngineMode::boot;
   std::optional<NetworkWords> network;
+  std::string mirror;  // "address:port" of the host's registry mirror; empty: it has none
 };
 
-// Reads mvr.hostname=, mvr.ip=<address>/<prefix>, mvr.gw= and mvr.dns=; other words belong to
-// the kernel. Err for a bad value, a word of ours that is unknown, and mvr.gw or mvr.dns
-// without mvr.ip.
+// Reads mvr.hostname=, mvr.ip=<address>/<prefix>, mvr.gw=, mvr.dns=, mvr.mirror= and
+// mvr.engine=boot|demand|off; other words belong to the kernel. Err for a bad value, a word of ours
+// that is unknown, and mvr.gw, mvr.dns or mvr.mirror without mvr.ip.
 Result<BootWords> parse_command_line(std::string_view line);
 
 // NAME=value lines as pam_env reads them: comments, blank lines, "export " and quotes around the

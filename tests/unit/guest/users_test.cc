@@ -46,6 +46,12 @@ TEST_CASE("a malformed line of the user is an error, not another user's ids") {
   }
 }
 
+TEST_CASE("a group is found by its name") {
+  constexpr const char* kGroup = "docker2:x:1:\ndocker:x:998:runner\nshort:x:5\nbad:x:abc:\n";
+  CHECK(find_group(kGroup, "docker") == gid_t{998});
+  for (const auto* name : {"dock", "short", "bad", ""}) CHECK_FALSE(find_group(kGroup, name));
+}
+
 TEST_CASE("the groups of a user are those that list it") {
   constexpr const char* kGroup =
       "root:x:0:\n"

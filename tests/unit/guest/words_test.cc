@@ -3,6 +3,9 @@
 
 #include <arpa/inet.h>
 
+#include <array>
+#include <utility>
+
 #include "catch.h"
 
 namespace mvr::guest {
@@ -29,6 +32,20 @@ TEST_CASE("without mvr.ip there is no network") {
   CHECK(words->hostname == "mvrunner");
 }
 
+TEST_CASE("when the engine starts is read, and with the VM without a word") {
+  using Mode = EngineMode;
+  const std::array<std::pair<const char*, Mode>, 4> cases{{{"quiet", Mode::boot},
+                                                           {"mvr.engine=boot", Mode::boot},
+                                                           {"mvr.engine=demand", Mode::demand},
+                                                           {"mvr.engine=off", Mode::off}}};
+  for (const auto& [line, mode] : cases) {
+    const auto words = parse_command_line(line);
+    INFO(line);
+    REQUIRE(words);
+    CHECK(words->engine == mode);
+  }
+}
+
 TEST_CASE("an empty command line is fine") { CHECK(parse_command_line("")); }
 
 TEST_CASE("an address alone is a network without route and resolver") {
@@ -39,12 +56,40 @@ TEST_CASE("an address alone is a network without route and resolver") {
   CHECK(words->network->dns.empty());
 }
 
+TEST_CASE("a registry mirror is an address and a port") {
+  const auto words = parse_command_line("mvr.ip=10.0.0.1/30 mvr.mirror=10.231.255.253:5000");
+  REQUIRE(words);
+  CHECK(words->mirror == "10.231.255.253:5000");
+  CHECK(parse_command_line("mvr.ip=10.0.0.1/30")->mirror.empty());
+}
+
 TEST_CASE("bad words of ours are refused") {
-  for (const auto* line :
-       {"mvr.ip=10.0.0.1", "mvr.ip=10.0.0.1/", "mvr.ip=10.0.0.1/0", "mvr.ip=10.0.0.1/32",
-        "mvr.ip=10.0.0/24", "mvr.ip=/24", "mvr.ip=", "mvr.ip", "mvr.ip=10.0.0.1/30 mvr.gw=x",
-        "mvr.ip=10.0.0.1/30 mvr.dns=1.2.3.4,5.6.7.8", "mvr.hostname=", "mvr.hostname=a.b",
-        "mvr.nonsense=1", "mvr.", "mvr.gw=10.0.0.1", "mvr.dns=10.0.0.1"}) {
+  for (const auto* line : {"mvr.ip=10.0.0.1",
+                           "mvr.ip=10.0.0.1/",
+                           "mvr.ip=10.0.0.1/0",
+                           "mvr.ip=10.0.0.1/32",
+                           "mvr.ip=10.0.0/24",
+                           "mvr.ip=/24",
+                           "mvr.ip=",
+                           "mvr.ip",
+                           "mvr.ip=10.0.0.1/30 mvr.gw=x",
+                           "mvr.ip=10.0.0.1/30 mvr.dns=1.2.3.4,5.6.7.8",
+                           "mvr.hostname=",
+                           "mvr.hostname=a.b",
+                           "mvr.nonsense=1",
+                           "mvr.engine=",
+                           "mvr.engine=on",
+                           "mvr.other=off",
+                           "mvr.",
+                           "mvr.gw=10.0.0.1",
+                           "mvr.dns=10.0.0.1",
+                           "mvr.mirror=10.0.0.1:5000",
+                           "mvr.ip=10.0.0.1/30 mvr.mirror=10.0.0.1",
+                           "mvr.ip=10.0.0.1/30 mvr.mirror=10.0.0.1:",
+                           "mvr.ip=10.0.0.1/30 mvr.mirror=10.0.0.1:0",
+                           "mvr.ip=10.0.0.1/30 mvr.mirror=10.0.0.1:65536",
+                           "mvr.ip=10.0.0.1/30 mvr.mirror=h:5000",
+                           "mvr.ip=10.0.0.1/30 mvr.mirror=10.0.0.1:5000\"]"}) {
     INFO(line);
     const auto words = parse_command_line(line);
     REQUIRE_FALSE(words);
