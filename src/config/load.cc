@@ -17,6 +17,7 @@ using std::chrono::hours;
 using std::chrono::seconds;
 
 constexpr std::array<std::string_view, 4> kLogLevels{"debug", "info", "warn", "error"};
+constexpr std::array<std::string_view, 2> kUpdates{"daily", "off"};
 constexpr std::array<std::string_view, 2> kBackends{"auto", "qemu"};
 constexpr std::array<std::string_view, 3> kAccels{"auto", "kvm", "tcg"};
 
@@ -43,6 +44,9 @@ void read_top(Section& top, core::Config& config) {
   top.read("log_level", config.log_level, Choice{kLogLevels});
   top.read("control_group", config.control_group, kGroup);
   top.read("runner", config.runner, kOptionalStoreName);
+  std::string update = config.runner == "current" ? "daily" : "off";
+  top.read("runner_update", update, Choice{kUpdates});
+  config.runner_update = update == "daily";
   if (config.state_dir == config.run_dir) {
     top.add("run_dir", "must differ from state_dir");
   }
@@ -149,6 +153,24 @@ void read_vmm(Section section, core::VmmSettings& vmm) {
   if (accel == "tcg") vmm.accel = core::Accel::tcg;
 }
 
+// `registry_mirror: on`, or a mapping.
+void read_mirror(Section& top, core::MirrorSettings& mirror) {
+  if (top.is_scalar("registry_mirror")) {
+    top.read("registry_mirror", mirror.enabled, Switch{});
+    return;
+  }
+  Section section = top.child("registry_mirror");
+  section.read("enabled", mirror.enabled, Switch{});
+  section.read("upstream", mirror.upstream, kWebAddress);
+  section.read("login_file", mirror.login_file, kOptionalFile);
+  section.read("login_credential", mirror.login_credential, kOptionalCredential);
+  section.read("max_size", mirror.max_size, Size{mib(1), gib(1048576)});
+  section.finish();
+  if (!mirror.login_file.empty() && !mirror.login_credential.empty()) {
+    section.add("login_credential", "login_file is given too; keep one of the two");
+  }
+}
+
 void read_web(Section section, core::WebSettings& web) {
   section.read("listen", web.listen, kOptionalListen);
   section.finish();
@@ -164,11 +186,13 @@ void read_all(const Node& document, core::Config& config, Report& report) {
   read_host(host, config.host);
   read_network(network, config.network);
   if (report.count() == before) check_room(network, host, config);
+  read_mirror(top, config.registry_mirror);
   read_vmm(top.child("vmm"), config.vmm);
   read_web(top.child("web"), config.web);
   read_scheduling(top.child("scheduling"), config, report);
   read_history(top.child("history"), config.history);
   read_report(top.child("report"), config.report, report);
+  read_images(top, config, report);
   read_profiles(top, config, report);
   check_scale_sets(top, config);
   top.finish();
@@ -192,6 +216,8 @@ core::Config defaults(const std::string& facts_hostname) {
   config.host.max_vms = 64;
   config.network.subnet = "10.231.0.0/16";
   config.network.resolv_conf = "/etc/resolv.conf";
+  config.registry_mirror.upstream = "https://registry-1.docker.io";
+  config.registry_mirror.max_size = gib(20);
   config.vmm.qemu_binary = "qemu-system-x86_64";
   config.vmm.uid_base = 2'000'000;
   config.web.listen = "127.0.0.1:9840";

@@ -216,6 +216,30 @@ void write_profile(Writer out, const core::Profile& profile) {
   hold.line("max", exact(profile.hold_on_failure.max));
 }
 
+std::string rebuild_word(const core::Rebuild& rebuild) {
+  if (rebuild.on_base) return "base";
+  return rebuild.every == Duration{} ? "never" : exact(rebuild.every);
+}
+
+void write_recipe(Writer out, const core::ImageRecipe& recipe) {
+  out.text("name", recipe.name);
+  out.text("context", recipe.context);
+  out.text("file", recipe.file);
+  out.line("build_args", recipe.build_args.empty() ? "{}" : "");
+  Writer argument = out.below();
+  for (const auto& [name, value] : recipe.build_args) argument.text(name, value);
+  out.text("target", recipe.target);
+  out.line("rebuild", rebuild_word(recipe.rebuild));
+}
+
+void write_mirror(Writer out, const core::MirrorSettings& mirror) {
+  out.line("enabled", exact(mirror.enabled));
+  out.text("upstream", mirror.upstream);
+  out.text("login_file", mirror.login_file);
+  out.text("login_credential", mirror.login_credential);
+  out.line("max_size", exact(mirror.max_size));
+}
+
 void write_history(Writer out, const core::HistorySettings& history) {
   out.line("max_age", exact(history.max_age));
   out.line("max_size", exact(history.max_size));
@@ -241,12 +265,15 @@ std::string to_yaml(const core::Config& config) {
   out.text("log_level", config.log_level);
   out.text("control_group", config.control_group);
   out.text("runner", config.runner);
+  out.text("runner_update", config.runner_update ? "daily" : "off");
   out.line("github", "");
   write_github(out.below(), config.github);
   out.line("host", "");
   write_host(out.below(), config.host);
   out.line("network", "");
   write_network(out.below(), config.network);
+  out.line("registry_mirror", "");
+  write_mirror(out.below(), config.registry_mirror);
   out.line("vmm", "");
   write_vmm(out.below(), config.vmm);
   out.line("web", "");
@@ -257,6 +284,8 @@ std::string to_yaml(const core::Config& config) {
   write_history(out.below(), config.history);
   out.line("report", "");
   write_report(out.below(), config.report);
+  out.line("images", config.images.empty() ? "[]" : "");
+  for (const core::ImageRecipe& recipe : config.images) write_recipe(out.item(), recipe);
   if (config.profiles.empty()) {
     out.line("profiles", "[]");
   } else {

@@ -12,6 +12,9 @@ namespace mvr::config {
 // between profiles and what `host` allows explicitly.
 void read_profiles(Section& top, core::Config& config, Report& report);
 
+// `images` of the top section: what is built here, and when again.
+void read_images(Section& top, core::Config& config, Report& report);
+
 // The keys that say who mvrunner is at GitHub: those of the github section or of a scope.
 core::Credentials read_credentials(Section& section, const Report& report);
 

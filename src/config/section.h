@@ -123,6 +123,11 @@ class Section {
   }
 
   [[nodiscard]] bool has(std::string_view key) { return find(key) != nullptr; }
+  // For a key that is a mapping, or one word for the whole of it.
+  [[nodiscard]] bool is_scalar(std::string_view key) {
+    const Node* const value = find(key);
+    return value != nullptr && value->kind == Node::Kind::scalar;
+  }
   [[nodiscard]] std::string field(std::string_view key) const {
     return path_.empty() ? std::string(key) : path_ + "." + std::string(key);
   }

@@ -144,7 +144,9 @@ Result<std::string> starter_yaml(const Starter& starter) {
   std::string text =
       "# Made by `mvrunner init`. Every key there is, with its meaning and default:\n"
       "# mvrunner.yaml(5), and mvrunner.yaml in /usr/share/doc/mvrunner/examples.\n\n"
-      "# The name under which `mvrunner runner install` keeps the release of actions/runner.\n"
+      "# The release of actions/runner that `mvrunner runner update` chose last; the daemon runs "
+      "it\n"
+      "# once a day.\n"
       "runner: current\n\ngithub:\n  url: " +
       quoted_scalar(starter.target.server) + "\n" + credential_lines(starter.credentials) +
       "  scopes:\n    - " + scope_line(starter.target.scope) + "\n";

@@ -219,6 +219,23 @@ const Text kCurrency{[](std::string_view text) {
                               });
                      },
                      "a currency's letters like USD, at most 8"};
+const Text kBuildArgument{[](std::string_view text) {
+                            const auto is_letter = [](char c) {
+                              return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+                            };
+                            return !text.empty() && text.size() <= 100 && is_letter(text.front()) &&
+                                   std::ranges::all_of(text, [&](char c) {
+                                     return is_letter(c) || (c >= '0' && c <= '9');
+                                   });
+                          },
+                          "the name of an ARG: letters, digits and _"};
+const Text kLine{[](std::string_view text) {
+                   return text.size() <= 4096 && is_valid_utf8(text) &&
+                          std::ranges::all_of(text, [](char c) {
+                            return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;
+                          });
+                 },
+                 "one line of text"};
 const Text kSubnet{accepts_subnet,
                    "a private IPv4 network from /16 to /24 like 10.231.0.0/16 (inside 10.0.0.0/8, "
                    "172.16.0.0/12 or 192.168.0.0/16, host bits zero)"};
@@ -293,6 +310,12 @@ std::optional<bool> Flag::operator()(std::string_view text) const {
   if (text == "true") return true;
   if (text == "false") return false;
   return std::nullopt;
+}
+
+std::optional<bool> Switch::operator()(std::string_view text) const {
+  if (text == "on") return true;
+  if (text == "off") return false;
+  return Flag{}(text);
 }
 
 std::optional<std::string> Choice::operator()(std::string_view text) const {

@@ -66,6 +66,12 @@ struct Flag {
   [[nodiscard]] std::string allowed() const { return "true or false"; }
 };
 
+// Like Flag, for a whole feature: on and off are said as well.
+struct Switch {
+  std::optional<bool> operator()(std::string_view text) const;
+  [[nodiscard]] std::string allowed() const { return "on, off, true or false"; }
+};
+
 // Text that a predicate accepts.
 struct Text {
   bool (*accepts)(std::string_view) = nullptr;
@@ -97,6 +103,8 @@ extern const Text kEgress;          // a.b.c.d/n or a.b.c.d:port
 extern const Text kKernelArgs;
 extern const Text kSubnet;
 extern const Text kCurrency;
+extern const Text kBuildArgument;  // the name of a Dockerfile's ARG
+extern const Text kLine;           // any text without control characters
 
 // A label, in lower case: GitHub compares them so. Braces mark place holders, which only labels of
 // profiles may have.

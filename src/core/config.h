@@ -59,6 +59,7 @@ struct Profile {
   bool public_repositories = false;
   bool fork_pull_requests = false;
   HoldSettings hold_on_failure;
+  std::optional<std::string> runner;  // of a trial: in place of Config::runner
   friend bool operator==(const Profile&, const Profile&) = default;
 };
 
@@ -80,6 +81,16 @@ struct NetworkSettings {
   std::string resolv_conf;         // the host's resolver settings, followed by our dnsmasq
   std::vector<std::string> allow;  // "a.b.c.d/n" or "a.b.c.d:port": private egress allowed
   friend bool operator==(const NetworkSettings&, const NetworkSettings&) = default;
+};
+
+// The cache of a public registry that VMs of this host pull through.
+struct MirrorSettings {
+  bool enabled = false;
+  std::string upstream;          // "https://registry-1.docker.io"
+  std::string login_file;        // holds "user:password"; or
+  std::string login_credential;  // the name of a systemd credential; both empty: anonymous
+  Bytes max_size;
+  friend bool operator==(const MirrorSettings&, const MirrorSettings&) = default;
 };
 
 // What others may look at by HTTP.
@@ -122,6 +133,27 @@ struct VmmSettings {
   friend bool operator==(const VmmSettings&, const VmmSettings&) = default;
 };
 
+// What the names of trials begin with, and what all of them are called where they are counted.
+inline constexpr const char* kTrials = "trial";
+
+// When an image is built again by itself.
+struct Rebuild {
+  Duration every{};      // this old; 0: not by its age
+  bool on_base = false;  // looked at once a day, built when a base or the recipe is another one
+  friend bool operator==(const Rebuild&, const Rebuild&) = default;
+};
+
+// How an image of the store is built: the words of `mvrunner image build`.
+struct ImageRecipe {
+  std::string name;
+  std::string context;  // directory
+  std::string file;     // Dockerfile; empty: context/Dockerfile
+  std::map<std::string, std::string> build_args;
+  std::string target;
+  Rebuild rebuild;
+  friend bool operator==(const ImageRecipe&, const ImageRecipe&) = default;
+};
+
 struct Config {
   std::string state_dir;  // /var/lib/mvrunner
   std::string run_dir;    // /run/mvrunner: control socket
@@ -138,11 +170,22 @@ struct Config {
   HistorySettings history;
   ReportSettings report;
   std::vector<Profile> profiles;
+  MirrorSettings registry_mirror;
+  bool runner_update = false;  // once a day, by the daemon
+  std::vector<ImageRecipe> images;
+  // Made by the daemon for one command each, to boot what no profile says. They serve no labels,
+  // keep nothing warm, and are found by their name only.
+  std::vector<Profile> trials;
   friend bool operator==(const Config&, const Config&) = default;
 
   // For the name of an instance: its pattern. See core/match.h for what an instance has of its own.
   [[nodiscard]] const Profile* profile(std::string_view name) const;
   [[nodiscard]] const Scope* scope(std::string_view id) const;
+  [[nodiscard]] bool is_trial(std::string_view name) const;
+  // The runner release that VMs of this profile get; empty: what their image has.
+  [[nodiscard]] const std::string& runner_of(const Profile& profile) const {
+    return profile.runner ? *profile.runner : runner;
+  }
 };
 
 }  // namespace mvr::core

@@ -35,6 +35,10 @@ struct ProfileChecked {
   std::string why;     // it cannot boot; empty: it can
   std::string origin;  // empty when it cannot
 };
+// No VM of this profile will come any more: what is known of it is forgotten.
+struct ProfileGone {
+  std::string profile;
+};
 struct DrainChanged {
   bool draining = false;
   std::optional<Instant> deadline;
@@ -146,11 +150,12 @@ struct HoldRequested {
   Slot slot = 0;
   Duration time{};
 };
-using Event = std::variant<DemandSeen, DiscoveryFailed, CapacityMeasured, ProfileChecked,
-                           DrainChanged, PressureChanged, Learned, RunnersSeen, Adopted, Dispatched,
-                           VmStarted, LaunchFailed, AgentReady, JitReady, JitFailed, ClaimFailed,
-                           RunnerListening, JobStarted, JobFinished, RunnerExited, AgentFailed,
-                           VmExited, StopFailed, Removed, RemoveFailed, Deregistered,
-                           DeregisterFailed, KillRequested, VmTroubled, HoldRequested>;
+using Event =
+    std::variant<DemandSeen, DiscoveryFailed, CapacityMeasured, ProfileChecked, ProfileGone,
+                 DrainChanged, PressureChanged, Learned, RunnersSeen, Adopted, Dispatched,
+                 VmStarted, LaunchFailed, AgentReady, JitReady, JitFailed, ClaimFailed,
+                 RunnerListening, JobStarted, JobFinished, RunnerExited, AgentFailed, VmExited,
+                 StopFailed, Removed, RemoveFailed, Deregistered, DeregisterFailed, KillRequested,
+                 VmTroubled, HoldRequested>;
 
 }  // namespace mvr::core

@@ -146,6 +146,8 @@ struct Instance {
 std::optional<Instance> find_instance(const Config& config, std::string_view name) {
   const auto same = std::ranges::find(config.profiles, name, &Profile::name);
   if (same != config.profiles.end()) return Instance{&*same, std::nullopt};
+  const auto trial = std::ranges::find(config.trials, name, &Profile::name);
+  if (trial != config.trials.end()) return Instance{&*trial, std::nullopt};
   for (const Profile& profile : config.profiles) {
     if (!profile.most || !name.starts_with(profile.name)) continue;
     const auto spelled = read_label(instance_pattern(profile), name);
@@ -168,6 +170,10 @@ bool is_pattern_label(std::string_view label) {
 const Profile* Config::profile(std::string_view name) const {
   const auto found = find_instance(*this, name);
   return found ? found->profile : nullptr;
+}
+
+bool Config::is_trial(std::string_view name) const {
+  return std::ranges::find(trials, name, &Profile::name) != trials.end();
 }
 
 std::optional<std::string> match_profile(const Config& config,

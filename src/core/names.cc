@@ -14,6 +14,7 @@ constexpr std::uint32_t kLinkBits = 30;    // a VM and its gateway share a /30
 constexpr std::size_t kMaxInterface = 15;  // IFNAMSIZ less the terminator
 constexpr std::size_t kMaxHostPart = 51;   // leaves 63 - "mv-" - "-" - 8 digits
 constexpr std::size_t kRunnerDigits = 8;
+constexpr std::uint32_t kMaxSlots = 1000;  // what host.max_vms may be
 
 std::string hex_digits(std::uint64_t value, std::size_t digits) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -149,6 +150,11 @@ HostNames host_names(const Config& config) {
                    .vms_directory = config.state_dir + "/vms",
                    .control_socket = config.run_dir + "/control.sock",
                    .lock = config.state_dir + "/lock"};
+}
+
+MirrorNames mirror_names(const Config& config) {
+  return MirrorNames{.directory = config.state_dir + "/registry",
+                     .uid = config.vmm.uid_base + kMaxSlots};
 }
 
 std::string vm_name(std::string_view profile, std::uint64_t seed, std::uint64_t launch) {

@@ -59,6 +59,13 @@ struct HostNames {
 };
 HostNames host_names(const Config& config);
 
+// What the registry mirror has of its own.
+struct MirrorNames {
+  std::string directory;  // <state>/registry
+  std::uint32_t uid = 0;  // and gid: above those of all VMs
+};
+MirrorNames mirror_names(const Config& config);
+
 // "<profile>-<6 chars>" from the world's seed and launch number: unique over time.
 std::string vm_name(std::string_view profile, std::uint64_t seed, std::uint64_t launch);
 // "mv-<host id>-<8 hex>": fresh for each JIT attempt, at most 63 characters.

@@ -57,6 +57,10 @@ bool is_unexplained(const Vm& vm, EndCause cause);
 // Replaces what was listed; what our VMs took of it stays taken.
 void fold_demand(ScopeState& state, const DemandSeen& event);
 
+// What is known of a profile changes, or is forgotten. Empty, or why nothing changed.
+std::string fold_profile(World& world, const ProfileChecked& event);
+std::string fold_profile(World& world, const ProfileGone& event);
+
 // Keys of World::estimates.
 std::string estimate_key(std::string_view profile);
 std::string estimate_key(std::string_view repository, std::string_view workflow,

@@ -61,15 +61,14 @@ std::optional<Value> value_in(const Table& table, std::string_view text) {
 }
 
 // In the order of the alternatives of Event.
-constexpr std::array<std::string_view, 30> kEvents{
-    "demand_seen",      "discovery_failed", "capacity_measured", "profile_checked",
-    "drain_changed",    "pressure_changed", "learned",           "runners_seen",
-    "adopted",          "dispatched",       "vm_started",        "launch_failed",
-    "agent_ready",      "jit_ready",        "jit_failed",        "claim_failed",
-    "runner_listening", "job_started",      "job_finished",      "runner_exited",
-    "agent_failed",     "vm_exited",        "stop_failed",       "removed",
-    "remove_failed",    "deregistered",     "deregister_failed", "kill_requested",
-    "vm_troubled",      "hold_requested"};
+constexpr std::array<std::string_view, 31> kEvents{
+    "demand_seen",   "discovery_failed", "capacity_measured", "profile_checked", "profile_gone",
+    "drain_changed", "pressure_changed", "learned",           "runners_seen",    "adopted",
+    "dispatched",    "vm_started",       "launch_failed",     "agent_ready",     "jit_ready",
+    "jit_failed",    "claim_failed",     "runner_listening",  "job_started",     "job_finished",
+    "runner_exited", "agent_failed",     "vm_exited",         "stop_failed",     "removed",
+    "remove_failed", "deregistered",     "deregister_failed", "kill_requested",  "vm_troubled",
+    "hold_requested"};
 static_assert(kEvents.size() == std::variant_size_v<Event>);
 
 // In the order of the alternatives of Action.

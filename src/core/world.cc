@@ -24,20 +24,8 @@ class Observer {
     world_.capacity = event.capacity;
     return applied();
   }
-  std::string operator()(const ProfileChecked& event) {
-    const auto missing = world_.missing_images.find(event.profile);
-    const std::string why = missing == world_.missing_images.end() ? "" : missing->second;
-    const auto known = world_.origins.find(event.profile);
-    const std::string origin = known == world_.origins.end() ? "" : known->second;
-    if (why == event.why && (!event.why.empty() || origin == event.origin)) {
-      return "the profile is as it was";
-    }
-    // While something is missing, what was booted from it before is as good as it was.
-    if (event.why.empty()) world_.origins[event.profile] = event.origin;
-    world_.missing_images.erase(event.profile);
-    if (!event.why.empty()) world_.missing_images[event.profile] = event.why;
-    return applied();
-  }
+  std::string operator()(const ProfileChecked& event) { return fold_profile(world_, event); }
+  std::string operator()(const ProfileGone& event) { return fold_profile(world_, event); }
   std::string operator()(const DrainChanged& event) {
     const auto deadline = event.draining ? event.deadline : std::nullopt;
     if (world_.draining == event.draining && world_.drain_deadline == deadline) {

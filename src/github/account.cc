@@ -121,6 +121,19 @@ void Account::runner_release(const core::Scope& scope, const std::string& versio
   });
 }
 
+void Account::runner_downloads(const core::Scope& scope, Done<std::vector<RunnerDownload>> done) {
+  ApiRequest call;
+  call.url = runner_downloads_url(base_, scope);
+  call.about = about(Endpoint::runner_downloads, scope, request_label("GET", call.url));
+  const std::string label = call.about.label;
+  transport_->send(std::move(call), [label, done = std::move(done)](Result<ApiReply> reply) {
+    if (!reply) return done(fail(std::move(reply.error())));
+    auto downloads = decode_runner_downloads(reply->body);
+    wipe(reply->body);
+    done(context(std::move(downloads), label));
+  });
+}
+
 // What the credential lacks, as far as GitHub has said what it may do.
 std::optional<Error> Account::lacking(const core::Scope& scope) const {
   const Authority authority = source_.authority();

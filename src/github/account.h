@@ -42,6 +42,7 @@ class Account {
   void delete_runner(const core::Scope& scope, std::int64_t id, Done<bool> done);
   void runner_release(const core::Scope& scope, const std::string& version,
                       Done<ReleaseDates> done);
+  void runner_downloads(const core::Scope& scope, Done<std::vector<RunnerDownload>> done);
   // Calls back once, perhaps before it returns.
   void repositories(const core::Scope& scope, Done<std::vector<std::string>> done);
   // Err denied also where only a permission for something else than listing is missing: jobs

@@ -327,6 +327,14 @@ void Client::runner_release(const core::Scope& scope, const std::string& version
                                      });
 }
 
+void Client::runner_downloads(const core::Scope& scope, Done<std::vector<RunnerDownload>> done) {
+  using Downloads = std::vector<RunnerDownload>;
+  state_->with_account<Downloads>(scope, std::move(done),
+                                  [scope](Account& account, Done<Downloads> then) {
+                                    account.runner_downloads(scope, std::move(then));
+                                  });
+}
+
 void Client::repositories(const core::Scope& scope, Done<std::vector<std::string>> done) {
   using Names = std::vector<std::string>;
   state_->with_account<Names>(scope, std::move(done),

@@ -17,6 +17,7 @@
 #include "core/job_facts.h"
 #include "core/world.h"
 #include "github/keyring.h"
+#include "github/releases.h"
 #include "sys/loop.h"
 
 namespace mvr::github {
@@ -46,13 +47,6 @@ struct RunnerGroup {
   bool allows_public = true;  // unless GitHub says that it does not
   std::string visibility;     // all, private or selected
   friend bool operator==(const RunnerGroup&, const RunnerGroup&) = default;
-};
-
-// When GitHub stops taking a runner release: its registration, and that it runs jobs.
-struct ReleaseDates {
-  std::optional<WallTime> registration;
-  std::optional<WallTime> runtime;
-  friend bool operator==(const ReleaseDates&, const ReleaseDates&) = default;
 };
 
 // The queued jobs of a repository or of one scope.
@@ -152,6 +146,8 @@ class Client {
   // server does not tell.
   void runner_release(const core::Scope& scope, const std::string& version,
                       Done<ReleaseDates> done);
+  // What GitHub wants runners of the scope to be, for every kind of machine it knows.
+  void runner_downloads(const core::Scope& scope, Done<std::vector<RunnerDownload>> done);
   // "owner/name" of the repositories the scope looks at; what was found holds for ten minutes.
   void repositories(const core::Scope& scope, Done<std::vector<std::string>> done);
   // All queued jobs of one of them now, unmatched: the jobs of runs that are queued and, in turn,

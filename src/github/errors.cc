@@ -51,7 +51,7 @@ Permission needed_permission(Endpoint endpoint, core::ScopeKind scope) {
   const bool is_about_runners =
       endpoint == Endpoint::list_runners || endpoint == Endpoint::list_groups ||
       endpoint == Endpoint::delete_runner || endpoint == Endpoint::generate_jit ||
-      endpoint == Endpoint::runner_release;
+      endpoint == Endpoint::runner_release || endpoint == Endpoint::runner_downloads;
   if (scope == core::ScopeKind::enterprise && is_about_runners) {
     return {"to be a classic token: no other may manage an enterprise's runners",
             "manage_runners:enterprise"};
@@ -64,6 +64,7 @@ Permission needed_permission(Endpoint endpoint, core::ScopeKind scope) {
       return {"\"Metadata: read\" on the organisation's repositories", "repo"};
     case Endpoint::list_runners:
     case Endpoint::runner_release:
+    case Endpoint::runner_downloads:
       if (is_organization)
         return {"\"Self-hosted runners: read\" of the organisation", "admin:org"};
       return {"\"Administration: read\" on the repository", "repo"};
@@ -167,6 +168,8 @@ std::string_view endpoint_name(Endpoint endpoint) {
       return "generate_jit";
     case Endpoint::runner_release:
       return "runner_release";
+    case Endpoint::runner_downloads:
+      return "runner_downloads";
     case Endpoint::find_installation:
       return "find_installation";
     case Endpoint::create_token:

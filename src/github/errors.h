@@ -24,6 +24,7 @@ enum class Endpoint {
   runner_release,
   find_installation,
   create_token,
+  runner_downloads,
 };
 
 std::string_view endpoint_name(Endpoint endpoint);

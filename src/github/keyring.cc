@@ -109,11 +109,14 @@ Result<Keyring> load_keyring(const core::GithubSettings& settings) {
   return keyring;
 }
 
+Result<Secret> read_secret(const std::string& file, const std::string& credential) {
+  return file.empty() ? read_credential(credential) : read_private(file);
+}
+
 Result<Secret> load_webhook_secret(const core::WebhookSettings& settings) {
   if (settings.listen.empty()) return Secret();
   const bool is_file = !settings.secret_file.empty();
-  TRY_ASSIGN(const Secret text, is_file ? read_private(settings.secret_file)
-                                        : read_credential(settings.secret_credential));
+  TRY_ASSIGN(const Secret text, read_secret(settings.secret_file, settings.secret_credential));
   return context(parse_webhook_secret(text.expose()),
                  is_file ? settings.secret_file : credential_text(settings.secret_credential));
 }

@@ -25,6 +25,10 @@ using Keyring = std::map<core::Credentials, Proof>;
 // $CREDENTIALS_DIRECTORY are systemd's, which sees to their modes.
 Result<Keyring> load_keyring(const core::GithubSettings& settings);
 
+// A secret of any kind out of a file of its own, or a systemd credential where `file` is empty.
+// Read and checked like the others.
+Result<Secret> read_secret(const std::string& file, const std::string& credential);
+
 // The webhook's secret, read and checked like the others; empty when nothing listens.
 Result<Secret> load_webhook_secret(const core::WebhookSettings& settings);
 

@@ -320,6 +320,10 @@ std::string runner_release_url(const std::string& base, const core::Scope& scope
   return base + scope_path(scope) + "/actions/runners/deprecations/" + encode_segment(version);
 }
 
+std::string runner_downloads_url(const std::string& base, const core::Scope& scope) {
+  return base + scope_path(scope) + "/actions/runners/downloads";
+}
+
 std::string jit_url(const std::string& base, const core::Scope& scope) {
   return base + scope_path(scope) + "/actions/runners/generate-jitconfig";
 }

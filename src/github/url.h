@@ -44,6 +44,7 @@ std::string runners_url(const std::string& base, const core::Scope& scope);
 std::string runner_url(const std::string& base, const core::Scope& scope, std::int64_t id);
 std::string runner_release_url(const std::string& base, const core::Scope& scope,
                                std::string_view version);
+std::string runner_downloads_url(const std::string& base, const core::Scope& scope);
 std::string jit_url(const std::string& base, const core::Scope& scope);
 // Where an App is installed that serves the scope.
 std::string installation_url(const std::string& base, const core::Scope& scope);

@@ -121,6 +121,14 @@ Result<std::optional<WallTime>> date_of(const json& document, const char* key) {
   return std::optional<WallTime>(*time);
 }
 
+bool is_file_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxName && name.front() != '.' &&
+         std::ranges::all_of(name, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c == '.' || c == '_' || c == '-';
+         });
+}
+
 Error bad_jit(std::string_view what) {
   return undocumented(std::string(what) + " of the JIT configuration");
 }
@@ -148,6 +156,13 @@ std::optional<unsigned> two_digits(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_sha256(std::string_view text) {
+  constexpr std::size_t kDigits = 64;
+  return text.size() == kDigits && std::ranges::all_of(text, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
+}
 
 Result<std::vector<Run>> decode_runs(std::string_view body) {
   static constexpr std::array<Field, 4> kFields{"id", "repository.id", "repository.private",
@@ -259,6 +274,29 @@ Result<ReleaseDates> decode_release_dates(std::string_view body) {
   TRY_ASSIGN(dates.registration, date_of(document, "registration_deprecates_at"));
   TRY_ASSIGN(dates.runtime, date_of(document, "runtime_deprecates_at"));
   return dates;
+}
+
+Result<std::vector<RunnerDownload>> decode_runner_downloads(std::string_view body) {
+  static constexpr std::array<Field, 6> kFields{
+      "os", "architecture", "download_url", "filename", "sha256_checksum", "temp_download_token"};
+  return decode_rows<RunnerDownload>(
+      body, "", kFields, [](const JsonRow& row, auto& downloads) -> Result<void> {
+        RunnerDownload download;
+        TRY_ASSIGN(download.os, row.text("os"));
+        TRY_ASSIGN(download.architecture, row.text("architecture"));
+        TRY_ASSIGN(download.url, row.text("download_url"));
+        TRY_ASSIGN(download.filename, row.text("filename"));
+        TRY_ASSIGN(const std::string digest, row.text_or_empty("sha256_checksum"));
+        TRY_ASSIGN(std::string token, row.text_or_empty("temp_download_token"));
+        download.sha256 = ascii_lower(digest);
+        download.token = Secret(std::move(token));
+        if (!is_file_name(download.filename)) return fail(row.wrong("filename", "a file's name"));
+        if (!download.sha256.empty() && !is_sha256(download.sha256)) {
+          return fail(row.wrong("sha256_checksum", "64 hexadecimal digits"));
+        }
+        downloads.push_back(std::move(download));
+        return {};
+      });
 }
 
 Result<bool> decode_repository_openness(std::string_view body) {

@@ -64,6 +64,9 @@ Result<Installation> decode_installation(std::string_view body);
 // Err where a date is no time, so that none is taken for "no date".
 Result<ReleaseDates> decode_release_dates(std::string_view body);
 
+// Names are plain file names. Err texts never hold a token.
+Result<std::vector<RunnerDownload>> decode_runner_downloads(std::string_view body);
+
 // What an installation's token is and may do. Err texts never hold a part of the body.
 struct AccessToken {
   Secret token;

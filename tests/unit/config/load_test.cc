@@ -43,6 +43,8 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
                                           .reserve_disk = gib(5),
                                           .cpu_overcommit = 1.0,
                                           .max_vms = 64});
+  CHECK(config.registry_mirror ==
+        core::MirrorSettings{false, "https://registry-1.docker.io", "", "", gib(20)});
   CHECK(config.network == core::NetworkSettings{"10.231.0.0/16", "/etc/resolv.conf", {}});
   CHECK(config.vmm ==
         core::VmmSettings{"auto", core::Accel::automatic, "qemu-system-x86_64", 2'000'000});
@@ -59,7 +61,8 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
                                             .warm_max_age = hours(12),
                                             .limits = {seconds(120), minutes(5), hours(6)},
                                             .kernel_args = "",
-                                            .hold_on_failure = {minutes(30), 0}});
+                                            .hold_on_failure = {minutes(30), 0},
+                                            .runner = {}});
 }
 
 TEST_CASE("every value given arrives where it belongs") {
@@ -98,6 +101,8 @@ network:
   subnet: 192.168.128.0/24
   resolv_conf: /run/systemd/resolve/resolv.conf
   allow: [10.1.2.0/24, "10.9.9.9:443"]
+registry_mirror: {enabled: true, upstream: "https://r.example:5000", login_file: /etc/mvrunner/hub,
+  max_size: 3GiB}
 vmm: {backend: qemu, accel: tcg, qemu_binary: /opt/qemu/bin/qemu, uid_base: 100000}
 web: {listen: "[::1]:80"}
 scheduling: {weights: {acme/web.SITE: 3, tools/One: 20, other/place: 1}}
@@ -155,6 +160,8 @@ profiles:
   CHECK(config.github.scopes == scopes);
   CHECK(config.host ==
         core::HostSettings{"rack-1", gib(64), 16, gib(1024), Bytes{0}, gib(1), 2.5, 40});
+  CHECK(config.registry_mirror ==
+        core::MirrorSettings{true, "https://r.example:5000", "/etc/mvrunner/hub", "", gib(3)});
   CHECK(config.network == core::NetworkSettings{"192.168.128.0/24",
                                                 "/run/systemd/resolve/resolv.conf",
                                                 {"10.1.2.0/24", "10.9.9.9:443"}});
@@ -177,7 +184,8 @@ profiles:
                                             .warm_max_age = minutes(90),
                                             .limits = {seconds(20), minutes(1), hours(48)},
                                             .kernel_args = "mitigations=off quiet",
-                                            .hold_on_failure = {minutes(30), 0}});
+                                            .hold_on_failure = {minutes(30), 0},
+                                            .runner = {}});
 }
 
 TEST_CASE("a label with place holders makes a pattern, in any case") {

@@ -26,8 +26,8 @@ TEST_CASE("an unknown key is an error with the nearest known one") {
        {"c.yaml:2:10: github.tokenfile: unknown key; did you mean \"token_file\"?"}},
       {with_profiles("? x\n"),
        {"c.yaml:2:3: x: unknown key; known here: state_dir, run_dir, instance, log_level, "
-        "control_group, runner, github, host, network, vmm, web, scheduling, history, report, "
-        "profiles"}},
+        "control_group, runner, runner_update, github, host, network, registry_mirror, vmm, web, "
+        "scheduling, history, report, images, profiles"}},
   });
 }
 
@@ -197,6 +197,21 @@ TEST_CASE("paths, names and words that cannot work are errors") {
        {"c.yaml:2:16: vmm.backend: \"firecracker\" is not one of auto, qemu",
         "c.yaml:2:36: vmm.accel: \"yes\" is not one of auto, kvm, tcg",
         "c.yaml:2:54: vmm.qemu_binary: \"./qemu\" is not a program's name or its absolute path"}},
+      {with_profiles("registry_mirror: yes\n"),
+       {"c.yaml:2:18: registry_mirror: \"yes\" is not on, off, true or false"}},
+      {with_profiles(
+           "registry_mirror: {enabled: 1, upstream: registry-1.docker.io, max_size: 1KiB, "
+           "ttl: 7d}\n"),
+       {"c.yaml:2:28: registry_mirror.enabled: \"1\" is not on, off, true or false",
+        "c.yaml:2:41: registry_mirror.upstream: \"registry-1.docker.io\" is not a web address like "
+        "https://github.com, without a path",
+        "c.yaml:2:73: registry_mirror.max_size: \"1KiB\" is not a size from 1MiB to 1024TiB, like "
+        "512MiB or 4GiB",
+        "c.yaml:2:79: registry_mirror.ttl: unknown key; known here: enabled, upstream, login_file, "
+        "login_credential, max_size"}},
+      {with_profiles("registry_mirror: {login_file: /a, login_credential: b}\n"),
+       {"c.yaml:2:53: registry_mirror.login_credential: login_file is given too; keep one of the "
+        "two"}},
       {with_profiles("network: {resolv_conf: resolv.conf}\n"),
        {"c.yaml:2:24: network.resolv_conf: \"resolv.conf\" is not an absolute path of a file"}},
       {profile("image: Debian"),
@@ -525,6 +540,37 @@ TEST_CASE("exceptions of the firewall are addresses") {
         "10.1.2.3:443",
         "c.yaml:2:89: network.allow[6]: \"10.0.0.0/8\" is in the list already"}},
   });
+}
+
+TEST_CASE("an image that is built here has a name, a context and a time") {
+  const std::string when = " is not never, base, daily, weekly or an age of 1d to 366d";
+  check({
+      {with_profiles("images: [{name: a}]\n"),
+       {"c.yaml:2:10: images[0].context: is missing: give the directory of the Dockerfile"}},
+      {with_profiles("images: [{name: a, context: /a, rebuild: hourly}]\n"),
+       {"c.yaml:2:42: images[0].rebuild: \"hourly\"" + when}},
+      {with_profiles("images: [{name: a, context: /a, rebuild: 1h}]\n"),
+       {"c.yaml:2:42: images[0].rebuild: \"1h\"" + when}},
+      {with_profiles("images:\n- {name: a, context: /a}\n- {name: a, context: /b}\n"),
+       {"c.yaml:4:10: images[1].name: \"a\" is in the list already"}},
+      {with_profiles("images: [{name: a, context: /a, build_args: {1x: y}}]\n"),
+       {"c.yaml:2:46: images[0].build_args.1x: \"1x\" is not the name of an ARG: letters, digits "
+        "and "
+        "_"}},
+  });
+}
+
+TEST_CASE("the runner is updated daily where it follows what is current") {
+  const auto updates = [](const std::string& yaml) {
+    return parse(with_profiles(yaml), "c.yaml", "h").config.runner_update;
+  };
+  CHECK_FALSE(updates(""));
+  CHECK_FALSE(updates("runner: 2.336.0\n"));
+  CHECK(updates("runner: current\n"));
+  CHECK_FALSE(updates("runner: current\nrunner_update: \"off\"\n"));
+  CHECK(updates("runner: 2.336.0\nrunner_update: daily\n"));
+  check({{with_profiles("runner_update: weekly\n"),
+          {"c.yaml:2:16: runner_update: \"weekly\" is not one of daily, off"}}});
 }
 
 }  // namespace mvr::config

@@ -67,6 +67,7 @@ TEST_CASE("what the reference says of a default is the default") {
   config.github.credentials = {};
   config.github.scopes.clear();
   config.scheduling.weights.clear();
+  config.images.clear();
   config.profiles.resize(1);
   config.host.id = expected.host.id;
   CHECK(config == expected);
@@ -103,6 +104,8 @@ TEST_CASE("rendering keeps values that have no short form") {
   config.profiles[0].limits.job = std::chrono::milliseconds(90'061'001);
   config.profiles[0].size.memory = Bytes{gib(1).value + 4096};
   config.profiles[0].priority = -100;
+  config.images[0].build_args = {{"A_1", "x: \"y\" #"}, {"B", ""}};
+  config.images[0].rebuild = core::Rebuild{std::chrono::hours(10 * 24), false};
   config.scheduling.weights = {{"a/b", 1000}, {"a/.github", 1}};
   config.profiles[0].kernel_args = "- 'quoted' {a: b} %x &c *d !e |";
   CHECK(parsed(to_yaml(config)) == config);

@@ -1,6 +1,8 @@
 // Labels to profiles, and sizes that labels spell.
 #include "core/match.h"
 
+#include <utility>
+
 #include "catch.h"
 #include "fixture.h"
 
@@ -43,6 +45,26 @@ TEST_CASE("sizes beyond the pattern's limits, none, two, or misspelt match nothi
   CHECK_FALSE(size_of(settings, "flex-4cpu"));
   CHECK_FALSE(size_of(settings, "flex-99cpu-16gb"));
   CHECK(settings.profile("flexible") == nullptr);
+}
+
+TEST_CASE("a trial is found by its name and serves no job") {
+  Config settings = pattern_config();
+  settings.runner = "current";
+  Profile trial = settings.profiles.front();
+  trial.name = "trial-1";
+  trial.size = Resources{gib(3), 3, gib(3)};
+  trial.runner = "";
+  const std::vector<std::string> labels = std::exchange(trial.labels, {});
+  const auto before = match_profile(settings, labels);
+  settings.trials.push_back(trial);
+  CHECK(match_profile(settings, labels) == before);
+  CHECK(match_profile(settings, {"trial-1"}) == std::nullopt);
+  REQUIRE(settings.profile("trial-1") != nullptr);
+  CHECK(size_of(settings, "trial-1") == trial.size);
+  CHECK(settings.is_trial("trial-1"));
+  CHECK_FALSE(settings.is_trial(settings.profiles.front().name));
+  CHECK(settings.runner_of(*settings.profile("trial-1")).empty());
+  CHECK(settings.runner_of(settings.profiles.front()) == "current");
 }
 
 TEST_CASE("only one holder of each kind, apart from each other, makes a pattern") {

@@ -309,4 +309,17 @@ TEST_CASE("host facts are taken over") {
   CHECK(holder.missing_images.empty());
 }
 
+TEST_CASE("of a profile that is gone nothing is remembered, and other profiles lose nothing") {
+  World holder = world();
+  for (const char* name : {"trial-1", "small"}) {
+    CHECK(observe(holder, ProfileChecked{name, "", "origin"}, kNow).empty());
+    holder.health[name].failures = 1;
+  }
+  CHECK(observe(holder, ProfileGone{"trial-1"}, kNow).empty());
+  CHECK_FALSE(observe(holder, ProfileGone{"trial-1"}, kNow).empty());
+  CHECK(holder.origins.size() == 1);
+  CHECK(holder.health.contains("small"));
+  CHECK_FALSE(holder.health.contains("trial-1"));
+}
+
 }  // namespace mvr::core::test

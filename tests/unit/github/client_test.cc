@@ -184,6 +184,34 @@ TEST_CASE("GitHub is asked until when it takes a runner release") {
   CHECK(dates().error().code == Errc::denied);
 }
 
+TEST_CASE("GitHub names the release for each kind of machine, with a token for the download") {
+  const Bench bench;
+  const std::string asked = "GET /repos/acme/app/actions/runners/downloads";
+  const auto named = [&] {
+    return bench.wait<std::vector<RunnerDownload>>(
+        [&](auto done) { bench.client->runner_downloads(repository_scope(), std::move(done)); });
+  };
+  const std::string digest(64, 'A');
+  const std::string one = R"("os":"linux","architecture":"x64","download_url":"https://a/b")";
+  bench.server->add(
+      asked, answer("[{" + one + R"(,"filename":"r-1.tar.gz","sha256_checksum":")" + digest +
+                    R"(","temp_download_token":"t"},{)" + one + R"(,"filename":"r-2.tar.gz"}])"));
+  const auto found = named();
+  REQUIRE(found.has_value());
+  REQUIRE(found->size() == 2);
+  CHECK(found->at(0).filename == "r-1.tar.gz");
+  CHECK(found->at(0).url == "https://a/b");
+  CHECK(found->at(0).sha256 == std::string(64, 'a'));
+  CHECK(found->at(0).token.expose() == "t");
+  CHECK(found->at(1).sha256.empty());
+  CHECK(found->at(1).token.empty());
+  for (const char* bad : {R"("filename":"../x")", R"("filename":".x")", R"("filename":"a/b")",
+                          R"("filename":"")", R"("filename":"x","sha256_checksum":"beef")"}) {
+    bench.server->add(asked, answer("[{" + one + "," + bad + "}]"));
+    CHECK(named().error().code == Errc::protocol);
+  }
+}
+
 TEST_CASE("a runner group that does not exist is named") {
   const Bench bench;
   bench.server->add("GET /orgs/acme/actions/runner-groups", answer(std::string(kGroupsPage)));
