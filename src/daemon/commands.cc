@@ -1,5 +1,7 @@
 #include "daemon/commands.h"
 
+#include <algorithm>
+
 #include "sys/loop.h"
 
 namespace mvr::daemon {
@@ -43,12 +45,13 @@ void Commands::mark_started(core::Slot slot, const std::string& vm) {
   request->on_started(slot, vm);
 }
 
-void Commands::finish(core::Slot slot, std::optional<int> code, const std::string& why) {
+void Commands::finish(core::Slot slot, const std::string& vm, std::optional<int> code,
+                      const std::string& why) {
   CommandRequest* request = find(slot);
   if (request == nullptr) return;
   const auto answer = std::move(request->on_end);
   requests_.erase(request->id);
-  answer(code, why);
+  answer(vm, code, why);
 }
 
 void Commands::finish_unserved(const core::Config& config) {
@@ -57,9 +60,15 @@ void Commands::finish_unserved(const core::Config& config) {
     const CommandRequest& waiting = current->second;
     if (waiting.slot || config.profile(waiting.profile) != nullptr) continue;
     const auto ended = requests_.extract(current);
-    ended.mapped().on_end(std::nullopt, "profile '" + ended.mapped().profile +
-                                            "' is no longer configured: the command did not run");
+    ended.mapped().on_end("", std::nullopt,
+                          "profile '" + ended.mapped().profile +
+                              "' is no longer configured: the command did not run");
   }
+}
+
+bool Commands::uses(const std::string& profile) const {
+  return std::ranges::any_of(
+      requests_, [&profile](const auto& each) { return each.second.profile == profile; });
 }
 
 core::DemandSeen Commands::demand(Instant now) const {

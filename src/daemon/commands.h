@@ -23,8 +23,9 @@ struct CommandRequest {
   // Called with progress for the client; see control.h for the shapes.
   std::function<void(core::Slot slot, const std::string& vm)> on_started;
   std::function<void(int stream, const std::string& data)> on_output;
-  // The command's exit code, or why there is none.
-  std::function<void(std::optional<int> code, const std::string& why)> on_end;
+  // The command's exit code, or why there is none; `vm` is what it was to run or ran in, if any.
+  std::function<void(const std::string& vm, std::optional<int> code, const std::string& why)>
+      on_end;
 };
 
 class Commands {
@@ -38,12 +39,15 @@ class Commands {
   CommandRequest* find(core::Slot slot);
   void mark_started(core::Slot slot, const std::string& vm);
   // The VM of this slot ended: answers the client and forgets the request.
-  void finish(core::Slot slot, std::optional<int> code, const std::string& why);
+  void finish(core::Slot slot, const std::string& vm, std::optional<int> code,
+              const std::string& why);
   // Fails the requests that wait for a VM of a profile that is not configured (any more).
   void finish_unserved(const core::Config& config);
 
   // The demand of all requests that do not run yet.
   [[nodiscard]] core::DemandSeen demand(Instant now) const;
+  // Does a request wait for a VM of this profile, or run in one?
+  [[nodiscard]] bool uses(const std::string& profile) const;
   [[nodiscard]] bool empty() const { return requests_.empty(); }
 
  private:

@@ -24,10 +24,13 @@
 //                                        agent or runner
 //   {"op":"events","follow":bool}     -> the latest lines of the log, one object a line:
 //                                        {"time":T,"level":L,"event":E,fields...}
-//   {"op":"run","profile":P,"argv":[...]}
+//   {"op":"run","profile":P,"argv":[...],"image":I,"runner":R}
 //                                     -> {"event":"queued"}, {"event":"started","vm":name},
 //                                        {"event":"output","stream":1,"data":base64}...,
-//                                        {"event":"exit","code":N} or {"event":"failed","error":T}
+//                                        {"event":"exit","code":N} or
+//                                        {"event":"failed","vm":name,"error":T}; with an image I
+//                                        or a runner release R ("": the image's own) in place of
+//                                        the profile's, and then there need be no profile
 //
 // Any request can be answered {"ok":false,"error":T,"code":errc}. V is a VM's name or slot number.
 // A `run` belongs to its connection: when the client goes, the VM is ended.

@@ -89,6 +89,10 @@ Result<void> Daemon::open_host() {
   if (options_.exit_when_idle) notifier = {};
   service_ = std::make_unique<ServiceLink>(*loop_, std::move(notifier));
   releases_ = std::make_unique<ReleaseWatch>(*loop_, [this] { check_images(); });
+  upkeep_ = std::make_unique<Upkeep>(*loop_, options_.config_path, config_.state_dir, [this] {
+    look_at_release();
+    check_images();
+  });
   TRY(loop_->on_signals({SIGTERM, SIGINT, SIGPIPE, SIGHUP}, [this](int number) {
     if (number == SIGPIPE) return;
     if (number == SIGHUP && !options_.exit_when_idle) return (void)reload();  // it logs
@@ -134,6 +138,10 @@ Result<void> Daemon::take_over() {
   network_ = std::make_unique<Network>(std::move(network));
   TRY_ASSIGN(resolver_, Resolver::start(*loop_, config_));
   fail_point("resolver started");
+  if (config_.registry_mirror.enabled) {
+    TRY_ASSIGN(mirror_, RegistryMirror::start(*loop_, config_));
+    fail_point("registry mirror started");
+  }
   performer_ = std::make_unique<Performer>(
       Performer::Parts{*loop_, config_, *room_, *network_, commands_, github_.get()}, make_hooks());
   for (const auto& leftover : leftovers) take_over_one(leftover, found);
@@ -224,6 +232,7 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
     TRY(network_->set_policy(plan.config, slots));
   }
   TRY(set_log_level(plan.config.log_level));
+  plan.config.trials = std::move(config_.trials);
   config_ = std::move(plan.config);
   reloaded.changes = std::move(plan.changes);
   // Without scopes the client stays: VMs of former ones have runners to delete.
@@ -300,6 +309,7 @@ Result<void> Daemon::run() {
 
 // No VM needs what all share: the host is left as it was found.
 void Daemon::leave_host() {
+  mirror_.reset();
   resolver_.reset();
   fail_point("resolver ended");
   auto down = Network::down(config_);
@@ -334,6 +344,7 @@ void Daemon::turn() {
     if (plan_.actions.empty() && inbox_.empty()) break;
   }
   performer_->save(world_);
+  end_trials();
   was_busy_ = was_busy_ || !commands_.empty();
   control_->flush();
   service_->show(service_status(world_, plan_));
@@ -388,7 +399,7 @@ void Daemon::serve_command(const core::Event& event, const core::Vm& before,
   if (failed) (void)commands_.assign(after.profile, after.slot);
   const std::string why = "the VM failed: " + std::string(core::cause_name(after.cause)) +
                           (after.cause_text.empty() ? "" : ": " + after.cause_text);
-  commands_.finish(after.slot, after.exit_code, why);
+  commands_.finish(after.slot, after.name, after.exit_code, why);
   commands_changed();
 }
 
@@ -412,15 +423,18 @@ void Daemon::measure_pressure() {
 }
 
 void Daemon::check_images() {
-  for (const auto& profile : config_.profiles) {
-    const std::string why = why_not(profile);
-    const auto missing = world_.missing_images.find(profile.name);
-    const std::string before = missing == world_.missing_images.end() ? "" : missing->second;
-    if (!why.empty() && why != before) {
-      log(Level::warn, "profile_cannot_boot", {{"profile", profile.name}, {"why", why}});
-    }
-    post(core::ProfileChecked{profile.name, why, why.empty() ? room_->origin(profile) : ""});
+  for (const auto& profile : config_.profiles) check_image(profile);
+  for (const auto& trial : config_.trials) check_image(trial);
+}
+
+void Daemon::check_image(const core::Profile& profile) {
+  const std::string why = why_not(profile);
+  const auto missing = world_.missing_images.find(profile.name);
+  const std::string before = missing == world_.missing_images.end() ? "" : missing->second;
+  if (!why.empty() && why != before) {
+    log(Level::warn, "profile_cannot_boot", {{"profile", profile.name}, {"why", why}});
   }
+  post(core::ProfileChecked{profile.name, why, why.empty() ? room_->origin(profile) : ""});
 }
 
 // The first use of a kernel makes its initramfs and probes the accelerator, which takes seconds,
@@ -455,6 +469,7 @@ void Daemon::arm() {
     tend_web();
     look_at_runners();
     look_at_release();
+    keep_up();
     give_back_memory();
   });
 }

@@ -21,12 +21,14 @@
 #include "daemon/narrator.h"
 #include "daemon/network.h"
 #include "daemon/perform.h"
+#include "daemon/registry_mirror.h"
 #include "daemon/reload.h"
 #include "daemon/resolver.h"
 #include "daemon/runner_release.h"
 #include "daemon/samples.h"
 #include "daemon/service.h"
 #include "daemon/tally.h"
+#include "daemon/upkeep.h"
 #include "daemon/web.h"
 #include "daemon/webhook.h"
 #include "github/client.h"
@@ -73,6 +75,9 @@ class Daemon {
   [[nodiscard]] history::History& history() { return *history_; }
   void post(core::Event event) { inbox_.push_back(std::move(event)); }
   void commands_changed() { post(commands_.demand(loop_->now())); }
+  // Takes a profile for one command in, under a name it returns; gone when command and VM are. Err
+  // not_found: it cannot boot.
+  Result<std::string> add_trial(core::Profile trial);
 
  private:
   Daemon(core::Config config, DaemonOptions options);
@@ -88,6 +93,7 @@ class Daemon {
   void look_at_runners();
   void sweep(const core::Scope& scope);
   void look_at_release();
+  void keep_up();
   void note_refused(const core::Vm& before, const core::Vm& after);
   [[nodiscard]] std::string why_not(const core::Profile& profile) const;
   VmHooks make_hooks();
@@ -105,6 +111,8 @@ class Daemon {
   void remember(const core::Vm& vm);
   void shrink_history();
   void check_images();
+  void check_image(const core::Profile& profile);
+  void end_trials();
   void warm_up();
   Result<void> open_web();
   std::string page();
@@ -124,11 +132,13 @@ class Daemon {
   std::unique_ptr<MachineRoom> room_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<RegistryMirror> mirror_;
   std::unique_ptr<history::History> history_;
   std::unique_ptr<JobFactFetcher> facts_;
   std::unique_ptr<github::Client> github_;
   std::unique_ptr<github::Discovery> discovery_;
   std::unique_ptr<ReleaseWatch> releases_;
+  std::unique_ptr<Upkeep> upkeep_;
   Commands commands_;
   std::unique_ptr<Performer> performer_;
   std::unique_ptr<Control> control_;

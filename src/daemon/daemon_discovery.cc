@@ -33,6 +33,13 @@ void Daemon::look_at_release() {
   releases_->tend(config_, github_.get(), configured_release(config_));
 }
 
+// A host that is being left, or is short of memory or disk, has nothing to spare for chores.
+void Daemon::keep_up() {
+  const bool is_unfit = options_.exit_when_idle || options_.leave || world_.draining;
+  if (is_unfit || !world_.pressure.empty()) return;
+  upkeep_->tend(config_);
+}
+
 // What a VM was turned away with counts for new VMs only while they would get the same.
 void Daemon::note_refused(const core::Vm& before, const core::Vm& after) {
   if (before.cause == after.cause || after.cause != core::EndCause::runner_deprecated) return;

@@ -24,7 +24,8 @@ Result<void> Daemon::open_web() {
                              github_ ? github_->accounts() : std::vector<github::AccountState>{},
                              discovery_ ? discovery_->looks() : std::vector<github::Look>{},
                              releases_->left() ? releases_->version() : "",
-                             releases_->left().value_or(Duration{0})});
+                             releases_->left().value_or(Duration{0}), upkeep_->states(config_),
+                             mirror_ ? std::optional(mirror_->state()) : std::nullopt});
       },
       [this] { return why_not_ready(config_, world_); }, [this] { return page(); });
   webhook_ = std::make_unique<Webhook>(*loop_, tally_, [this](const std::string& repository) {

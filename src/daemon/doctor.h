@@ -33,6 +33,8 @@ std::vector<Finding> check_kernel_objects(const core::Config& config);
 std::vector<Finding> check_room(const core::Config& config);
 // Image, kernel and runner release of each profile, and their age at `now`.
 std::vector<Finding> check_stores(const core::Config& config, WallTime now);
+// What came of the chores that the configuration asks the daemon for.
+std::vector<Finding> check_upkeep(const core::Config& config);
 // What GitHub says to the questions the daemon asks, for each scope: credentials, permissions,
 // runner records; and whether its clock agrees with ours.
 std::vector<Finding> check_github(const core::Config& config);

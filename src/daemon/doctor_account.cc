@@ -1,9 +1,8 @@
 #include <algorithm>
-#include <functional>
-#include <memory>
 #include <optional>
 
 #include "base/text.h"
+#include "daemon/await.h"
 #include "daemon/doctor.h"
 #include "daemon/runner_release.h"
 #include "github/client.h"
@@ -17,25 +16,11 @@ namespace mvr::daemon {
 namespace {
 
 constexpr Duration kDeadline{15'000};  // of one attempt
-constexpr Duration kLimit{60'000};     // of all that one question takes
 constexpr Duration kLateWarning{300'000};
 
 Finding finding_of(std::string check, Verdict verdict, const Error& error) {
   const std::string about = "see section github of mvrunner.yaml(5)";
   return {std::move(check), verdict, error.what, error.remedy.empty() ? about : error.remedy};
-}
-
-// Waits for one answer. Err timed_out.
-template <class T>
-Result<T> await(sys::Loop& loop, const std::function<void(github::Client::Done<T>)>& ask) {
-  auto answer = std::make_shared<std::optional<Result<T>>>();
-  ask([answer](Result<T> result) { answer->emplace(std::move(result)); });
-  const Instant end = loop.now() + kLimit;
-  while (!*answer) {
-    if (loop.now() >= end) return fail(Errc::timed_out, "GitHub has not answered in a minute");
-    TRY(loop.run_once(Duration(1'000)));
-  }
-  return std::move(**answer);
 }
 
 // A scope of scale sets: jobs come from its message queues, listing them is optional.

@@ -11,6 +11,7 @@
 #include "daemon/capacity.h"
 #include "daemon/doctor.h"
 #include "daemon/machine_room.h"
+#include "image/runner_store.h"
 #include "image/store.h"
 #include "sys/cgroup.h"
 #include "sys/files.h"
@@ -127,12 +128,13 @@ std::vector<Finding> check_programs(const core::Config& config) {
     std::string name;
     const char* package;
   };
-  const std::array programs{Program{config.vmm.qemu_binary, "qemu-system-x86"},
-                            Program{"dnsmasq", "dnsmasq-base"},
-                            Program{"ip", "iproute2"},
-                            Program{"mke2fs", "e2fsprogs"},
-                            Program{"ssh", "openssh-client"},
-                            Program{"ssh-keygen", "openssh-client"}};
+  std::vector<Program> programs{Program{config.vmm.qemu_binary, "qemu-system-x86"},
+                                Program{"dnsmasq", "dnsmasq-base"},
+                                Program{"ip", "iproute2"},
+                                Program{"mke2fs", "e2fsprogs"},
+                                Program{"ssh", "openssh-client"},
+                                Program{"ssh-keygen", "openssh-client"}};
+  if (config.registry_mirror.enabled) programs.push_back({"docker-registry", "docker-registry"});
   std::vector<Finding> findings;
   for (const Program& program : programs) {
     if (is_program(program.name)) continue;
@@ -221,8 +223,8 @@ std::vector<Finding> check_stores(const core::Config& config, WallTime now) {
   const auto runner = runners.find(config.runner);
   findings.push_back(
       runner ? judge_age("runner", *runner, now, kOldRunner,
-                         "GitHub refuses old runners: mvrunner runner install a newer release")
-             : Finding{"runner", Verdict::fail, runner.error().what, "mvrunner runner install"});
+                         "GitHub refuses old runners: mvrunner runner update")
+             : Finding{"runner", Verdict::fail, runner.error().what, "mvrunner runner update"});
   return findings;
 }
 

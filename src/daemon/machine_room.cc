@@ -4,8 +4,10 @@
 
 #include <array>
 #include <climits>
+#include <filesystem>
 
 #include "base/text.h"
+#include "daemon/engine_mode.h"
 #include "daemon/journal.h"
 #include "image/build.h"
 #include "image/initramfs.h"
@@ -27,6 +29,20 @@ Result<std::string> find_agent() {
     if (::access(path.c_str(), R_OK) == 0) return path;
   }
   return fail(Errc::not_found, "the guest agent is not installed: expected " + candidates[0]);
+}
+
+std::string image_of_vmm(int pid) {
+  const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+  const auto names = sys::list_directory(directory);
+  for (const auto& name : names ? *names : std::vector<std::string>{}) {
+    std::error_code error;
+    const auto path = std::filesystem::read_symlink(directory + "/" + name, error);
+    constexpr std::string_view prefix = "sha256-";
+    const std::string entry = path.parent_path().filename();
+    const bool is_image = !error && path.filename() == "rootfs.ext4" && entry.starts_with(prefix);
+    if (is_image) return "sha256:" + entry.substr(prefix.size());
+  }
+  return {};
 }
 
 MachineRoom::MachineRoom(const core::Config& config)
@@ -63,21 +79,23 @@ Result<std::unique_ptr<MachineRoom>> MachineRoom::open(const core::Config& confi
 std::string MachineRoom::why_not(const core::Profile& profile) const {
   if (auto found = images_.find(profile.image); !found) return found.error().what;
   if (auto found = kernels_.find(profile.kernel); !found) return found.error().what;
-  if (config_.runner.empty()) return {};
-  if (auto found = runners_.find(config_.runner); !found) return found.error().what;
+  const std::string& runner = config_.runner_of(profile);
+  if (runner.empty()) return {};
+  if (auto found = runners_.find(runner); !found) return found.error().what;
   return {};
 }
 
 std::string MachineRoom::origin(const core::Profile& profile) const {
   std::string all = std::string(backend_->name()) + " " + backend_->version() + " " + MVR_VERSION;
-  if (const auto image = images_.find(profile.image)) all += "\n" + image->digest;
+  if (const auto image = images_.find(profile.image)) all += "\n" + image->id;
   if (const auto kernel = kernels_.find(profile.kernel)) all += "\n" + kernel->digest;
-  if (!config_.runner.empty()) {
-    if (const auto runner = runners_.find(config_.runner)) all += "\n" + runner->digest;
+  if (const std::string& name = config_.runner_of(profile); !name.empty()) {
+    if (const auto runner = runners_.find(name)) all += "\n" + runner->digest;
   }
   const core::Resources& size = profile.size;
   all += "\n" + std::to_string(size.memory.value) + " " + std::to_string(size.vcpus) + " " +
-         std::to_string(size.disk.value) + "\n" + profile.kernel_args;
+         std::to_string(size.disk.value) + "\n" + profile.kernel_args +
+         (config_.registry_mirror.enabled ? "\nmirror" : "");
   return std::to_string(stable_hash(all));
 }
 
@@ -120,23 +138,22 @@ Result<BootKernel> MachineRoom::kernel(const std::string& name) {
   return boot;
 }
 
-Result<BootParts> MachineRoom::parts(const core::Profile& profile) {
+Result<BootParts> MachineRoom::parts(const core::Profile& profile, const std::string& image) {
   BootParts parts;
-  // Pinned first: what is read from here on belongs to one build, whatever is published meanwhile.
-  TRY_ASSIGN(parts.image_pin, images_.pin(profile.image));
-  TRY_ASSIGN(const image::Manifest manifest, images_.find(profile.image));
-  parts.image_env = manifest.env;
-  parts.image_user = manifest.user;
-  parts.image_workdir = manifest.workdir;
-  parts.base = images_.rootfs_path(profile.image);
-  if (!config_.runner.empty()) {
-    parts.tools = runners_.drive_path(config_.runner);
-    TRY_ASSIGN(parts.tools_pin, runners_.pin(config_.runner));
+  TRY_ASSIGN(parts.image, images_.pin(image.empty() ? profile.image : image));
+  TRY_ASSIGN(parts.engine, engine_mode(parts.image.manifest.labels));
+  std::string runner = config_.runner_of(profile);
+  if (!runner.empty()) {
+    // Followed once: what is current may change at any moment.
+    TRY_ASSIGN(const image::Manifest release, runners_.find(runner));
+    runner = release.name;
+    parts.tools = runners_.drive_path(runner);
+    TRY_ASSIGN(parts.tools_pin, runners_.pin(runner));
   }
   TRY_ASSIGN(parts.kernel, kernel(profile.kernel));
-  parts.about = "Image: " + profile.image + " (" + manifest.digest +
+  parts.about = "Image: " + profile.image + " (" + parts.image.manifest.id +
                 ")\nKernel: " + parts.kernel.name +
-                "\nRunner: " + (config_.runner.empty() ? "of the image" : config_.runner) + "\n";
+                "\nRunner: " + (runner.empty() ? "of the image" : runner) + "\n";
   return parts;
 }
 

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "core/config.h"
+#include "image/runner_store.h"
 #include "image/store.h"
 #include "sys/cgroup.h"
 #include "vmm/machine.h"
@@ -28,13 +29,10 @@ struct BootKernel {
 // Files for one VM, pinned while the descriptors live.
 struct BootParts {
   BootKernel kernel;
-  std::string base;
-  std::string tools;  // empty: the image has its own runner
-  std::vector<std::string> image_env;
-  std::string image_user;
-  std::string image_workdir;
-  std::string about;  // lines for people: image, kernel, runner
-  Fd image_pin;
+  image::PinnedImage image;
+  std::string tools;   // empty: the image has its own runner
+  std::string engine;  // when the image's Docker engine starts, as the agent's mvr.engine= has it
+  std::string about;   // lines for people: image, kernel, runner
   Fd tools_pin;
 };
 
@@ -54,7 +52,8 @@ class MachineRoom {
   // The first use of a kernel makes its initramfs and probes the accelerator: that may take
   // seconds once per kernel and VMM version, and is done at start for configured profiles.
   Result<BootKernel> kernel(const std::string& name);
-  Result<BootParts> parts(const core::Profile& profile);
+  // `image` in place of the profile's: of a VM that was booted before a tag moved.
+  Result<BootParts> parts(const core::Profile& profile, const std::string& image = "");
   // The template for a scratch disk of this size; made on first use.
   Result<std::string> scratch_template(Bytes size);
 
@@ -71,6 +70,9 @@ class MachineRoom {
   std::string agent_;
   std::map<std::string, BootKernel> ready_;  // by digest
 };
+
+// The id of the image that a running VMM has open; empty: none of ours.
+std::string image_of_vmm(int pid);
 
 // The agent program that belongs to this binary: installed beside it, or in its build tree.
 Result<std::string> find_agent();

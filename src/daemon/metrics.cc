@@ -122,7 +122,9 @@ void write_vms(Writer& out, const core::Config& config, const core::World& world
   }
   for (const auto& [slot, vm] : world.vms) {
     const core::Profile* profile = config.profile(vm.profile);
-    ++counts[{profile == nullptr ? vm.profile : profile->name, vm.phase}];
+    std::string name = profile == nullptr ? vm.profile : profile->name;
+    if (config.is_trial(vm.profile)) name = core::kTrials;
+    ++counts[{std::move(name), vm.phase}];
   }
   out.family("mvrunner_vms", "gauge", "VMs by profile and phase.");
   for (const auto& [key, count] : counts) {
@@ -258,12 +260,61 @@ void write_release(Writer& out, const std::string& release, Duration left) {
   if (!release.empty()) out.sample({{"release", release}}, seconds(left));
 }
 
+void write_chores(Writer& out, const std::vector<ChoreState>& chores) {
+  const auto each = [&](std::string_view name, std::string_view help, auto value) {
+    out.family(name, "gauge", help);
+    for (const ChoreState& chore : chores) {
+      out.sample({{"chore", chore.name}}, static_cast<double>(value(chore)));
+    }
+  };
+  each("mvrunner_chore_running", "1 while the daemon renews it.",
+       [](const ChoreState& chore) { return chore.is_running ? 1 : 0; });
+  each("mvrunner_chore_failures", "How often in a row that has failed.",
+       [](const ChoreState& chore) { return chore.record.failures; });
+  out.family("mvrunner_chore_success_timestamp_seconds", "gauge",
+             "When it succeeded last, in seconds since 1970.");
+  for (const ChoreState& chore : chores) {
+    if (!chore.record.success) continue;
+    out.sample({{"chore", chore.name}}, seconds(chore.record.success->time_since_epoch()));
+  }
+}
+
 void write_deliveries(Writer& out, const Tally& tally) {
   out.family("mvrunner_webhook_deliveries_total", "counter",
              "Webhook deliveries that arrived, by what became of them.");
   for (const auto& [fate, count] : tally.deliveries) {
     out.sample({{"result", github::fate_name(fate)}}, static_cast<double>(count));
   }
+}
+
+void write_mirror(Writer& out, const MirrorState& mirror) {
+  const auto one = [&](std::string_view name, std::string_view type, std::string_view help,
+                       std::uint64_t value) {
+    out.family(name, type, help);
+    out.sample(static_cast<double>(value));
+  };
+  one("mvrunner_mirror_up", "gauge", "1 while the registry mirror answers.", mirror.up ? 1 : 0);
+  one("mvrunner_mirror_restarts_total", "counter", "Times docker-registry ended by itself.",
+      mirror.restarts);
+  out.family("mvrunner_mirror_requests_total", "counter",
+             "Manifests and blobs VMs were given, out of the store or fetched first.");
+  const auto count = [&](std::string_view kind, std::string_view result, std::uint64_t value) {
+    out.sample({{"kind", kind}, {"result", result}}, static_cast<double>(value));
+  };
+  count("manifest", "hit", mirror.counts.manifest_hits);
+  count("manifest", "miss", mirror.counts.manifest_misses);
+  count("blob", "hit", mirror.counts.blob_hits);
+  count("blob", "miss", mirror.counts.blob_misses);
+  one("mvrunner_mirror_served_bytes_total", "counter", "What VMs were given of it.",
+      mirror.counts.served_bytes);
+  one("mvrunner_mirror_bytes", "gauge", "What the mirror keeps.", mirror.size.value);
+  one("mvrunner_mirror_max_bytes", "gauge", "What it may keep.", mirror.max_size.value);
+  one("mvrunner_mirror_removed_blobs_total", "counter", "Blobs removed to keep to that.",
+      mirror.removed_blobs);
+  if (!mirror.quota) return;
+  one("mvrunner_mirror_hub_limit", "gauge", "Pulls Docker Hub allows this host.",
+      mirror.quota->limit);
+  one("mvrunner_mirror_hub_remaining", "gauge", "Of these, what is left.", mirror.quota->remaining);
 }
 
 }  // namespace
@@ -281,7 +332,9 @@ std::string metrics_text(const MetricsView& view) {
   write_accounts(out, view.accounts);
   write_looks(out, view.looks, view.now);
   write_release(out, view.release, view.release_left);
+  write_chores(out, view.chores);
   write_deliveries(out, view.tally);
+  if (view.mirror) write_mirror(out, *view.mirror);
   return out.take();
 }
 

@@ -2,6 +2,7 @@
 // What each metric means stands in man/mvrunner-metrics.7, by name.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,7 +10,9 @@
 #include "core/config.h"
 #include "core/plan.h"
 #include "core/world.h"
+#include "daemon/registry_mirror.h"
 #include "daemon/tally.h"
+#include "daemon/upkeep.h"
 #include "github/client.h"
 #include "github/discovery.h"
 
@@ -27,6 +30,8 @@ struct MetricsView {
   std::vector<github::Look> looks = {};
   std::string release = {};  // of the configured runner, while its end is known
   Duration release_left{};
+  std::vector<ChoreState> chores = {};
+  std::optional<MirrorState> mirror = {};  // of a host that has one
 };
 
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats (text 0.0.4).

@@ -35,6 +35,14 @@ std::string allow_rule(const std::string& entry, const std::string& taps, const 
   return from + entry.substr(0, colon) + " tcp dport " + entry.substr(colon + 1) + " accept\n";
 }
 
+// VMs reach the mirror, nobody else but this host itself does, and its numbers are the daemon's.
+std::string mirror_input(const core::HostNames& host) {
+  const std::string to = " ip daddr " + host.uplink_host.to_text() + " tcp dport ";
+  return "    iifname \"" + host.veth_host + "\"" + to + std::to_string(kMirrorPort) +
+         " accept\n    iifname != \"lo\"" + to + "{ " + std::to_string(kMirrorPort) + ", " +
+         std::to_string(kMirrorDebugPort) + " } drop\n";
+}
+
 // A kernel without IPv6 has nothing to switch off.
 Result<void> disable_ipv6(const Fd* netns, const std::string& interface) {
   auto written = sys::write_sysctl(netns, "net/ipv6/conf/" + interface + "/disable_ipv6", "1");
@@ -97,6 +105,10 @@ std::string render_guest_table(const core::Config& config, const std::vector<cor
     body += from_tap + "oifname \"" + host.veth_guest + "\" ip daddr " + resolver + " " + protocol +
             " dport " + std::to_string(kResolverPort) + " accept\n";
   }
+  if (config.registry_mirror.enabled) {
+    body += from_tap + "oifname \"" + host.veth_guest + "\" ip daddr " + resolver + " tcp dport " +
+            std::to_string(kMirrorPort) + " accept\n";
+  }
   for (const auto& entry : config.network.allow) body += allow_rule(entry, taps, host.veth_guest);
   body += from_tap + "ip daddr { " + std::string(kBlocked) + " } drop\n";
   body += from_tap + "oifname \"" + host.veth_guest + "\" accept\n  }\n";
@@ -121,6 +133,7 @@ std::string render_host_table(const core::Config& config) {
     body += from_veth + "ip daddr " + host.uplink_host.to_text() + " " + protocol + " dport " +
             port + " accept\n";
   }
+  if (config.registry_mirror.enabled) body += mirror_input(host);
   body += from_veth + "drop\n  }\n";
   body +=
       "  chain nat {\n    type nat hook postrouting priority srcnat; policy accept;\n    ip "

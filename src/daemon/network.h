@@ -5,8 +5,9 @@
 //   guest --tap-- [namespace: policy, NAT] --veth-- [host: NAT] -- the world
 //
 // Default policy: out to public addresses; DNS to the gateway (handed to our dnsmasq on the host
-// side of the veth pair, where a loopback resolver of the host can be reached); nothing to the
-// host, to other VMs, to private, link-local, metadata and multicast ranges; no IPv6.
+// side of the veth pair, where a loopback resolver of the host can be reached); with a registry
+// mirror to its port there; nothing else to the host, nothing to other VMs, to private,
+// link-local, metadata and multicast ranges; no IPv6.
 #pragma once
 
 #include <string>
@@ -20,6 +21,8 @@
 namespace mvr::daemon {
 
 inline constexpr unsigned kResolverPort = 1053;
+inline constexpr unsigned kMirrorPort = 5000;
+inline constexpr unsigned kMirrorDebugPort = 5001;  // for the daemon only
 
 // The nft scripts, each replacing its whole table in one transaction (pure).
 std::string render_guest_table(const core::Config& config, const std::vector<core::Slot>& slots);

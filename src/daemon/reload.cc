@@ -61,6 +61,7 @@ constexpr std::array kKeys = {
     top<&Config::log_level>("log_level", kLive),
     top<&Config::control_group>("control_group", kRestart),
     top<&Config::runner>("runner", kLive),
+    top<&Config::runner_update>("runner_update", kLive),
     in<&Config::github, &GithubSettings::url>("github.url", kRestart),
     credential<&Credentials::token_file>("github.token_file"),
     credential<&Credentials::token_env_file>("github.token_env_file"),
@@ -85,6 +86,7 @@ constexpr std::array kKeys = {
     in<&Config::network, &NetworkSettings::subnet>("network.subnet", kRestart),
     in<&Config::network, &NetworkSettings::resolv_conf>("network.resolv_conf", kRestart),
     in<&Config::network, &NetworkSettings::allow>("network.allow", kLive),
+    top<&Config::registry_mirror>("registry_mirror", kRestart),
     in<&Config::vmm, &VmmSettings::backend>("vmm.backend", kRestart),
     in<&Config::vmm, &VmmSettings::accel>("vmm.accel", kRestart),
     in<&Config::vmm, &VmmSettings::qemu_binary>("vmm.qemu_binary", kRestart),
@@ -93,6 +95,7 @@ constexpr std::array kKeys = {
     top<&Config::scheduling>("scheduling", kLive),
     top<&Config::history>("history", kLive),
     top<&Config::report>("report", kLive),
+    top<&Config::images>("images", kLive),
     top<&Config::profiles>("profiles", kLive),
 };
 

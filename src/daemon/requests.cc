@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "core/match.h"
 #include "daemon/control.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
@@ -257,23 +258,48 @@ void do_log(Daemon& daemon, Control&, Session& session, const json& request) {
   session.send_with_fd({{"ok", true}, {"vm", found->first}}, *file);
 }
 
+// For a host whose configuration has no profile that would say more: any image boots with it.
+core::Profile plain_profile() {
+  core::Profile profile;
+  profile.size = {gib(1), 1, gib(4)};
+  profile.kernel = "default";
+  profile.limits = {std::chrono::minutes(4), std::chrono::minutes(5), std::chrono::minutes(10)};
+  return profile;
+}
+
+// The name of the profile a command runs with: with an image or a runner release of its own, one
+// made for it.
+Result<std::string> profile_for(Daemon& daemon, const json& request) {
+  const auto& profiles = daemon.config().profiles;
+  std::string name = text_field(request, "profile");
+  if (name.empty() && profiles.size() == 1) name = profiles.front().name;
+  const core::Profile* base = daemon.config().profile(name);
+  const std::string image = text_field(request, "image");
+  if (base == nullptr && (image.empty() || !name.empty())) {
+    return fail(Errc::not_found, "no profile '" + printable(name, 64) +
+                                     "': name one of the configuration with --profile");
+  }
+  const bool has_runner = request.contains("runner");
+  if (image.empty() && !has_runner) return name;
+  core::Profile trial = base == nullptr ? plain_profile() : *base;
+  if (const auto size = core::size_of(daemon.config(), name)) trial.size = *size;
+  trial.name.clear();
+  if (!image.empty()) trial.image = image;
+  if (has_runner) trial.runner = text_field(request, "runner");
+  return daemon.add_trial(std::move(trial));
+}
+
 void do_run(Daemon& daemon, Control& control, Session& session, const json& request) {
   CommandRequest command;
-  command.profile = text_field(request, "profile");
-  if (command.profile.empty() && daemon.config().profiles.size() == 1) {
-    command.profile = daemon.config().profiles.front().name;
-  }
-  if (daemon.config().profile(command.profile) == nullptr) {
-    return session.send_error(
-        Error{Errc::not_found, "no profile '" + printable(command.profile, 64) +
-                                   "': name one of the configuration with --profile"});
-  }
   auto argv = strings_of(request, "argv");
   if (argv && argv->empty()) {
     argv = fail(Errc::invalid, "run needs a command: mvrunner run --profile P -- CMD [ARG...]");
   }
   if (!argv) return session.send_error(argv.error());
   command.argv = std::move(*argv);
+  auto profile = profile_for(daemon, request);
+  if (!profile) return session.send_error(profile.error());
+  command.profile = std::move(*profile);
   const auto send = [&control, id = session.id()](const json& line, bool last) {
     Session* live = control.find(id);
     if (live == nullptr) return;
@@ -288,9 +314,9 @@ void do_run(Daemon& daemon, Control& control, Session& session, const json& requ
   command.on_output = [send](int stream, const std::string& data) {
     send({{"event", "output"}, {"stream", stream}, {"data", base64_encode(data)}}, false);
   };
-  command.on_end = [send](std::optional<int> code, const std::string& why) {
-    if (code) return send({{"event", "exit"}, {"code", *code}}, true);
-    send({{"event", "failed"}, {"error", why}}, true);
+  command.on_end = [send](const std::string& vm, std::optional<int> code, const std::string& why) {
+    if (code) return send({{"event", "exit"}, {"vm", vm}, {"code", *code}}, true);
+    send({{"event", "failed"}, {"vm", vm}, {"error", why}}, true);
   };
   session.command = daemon.commands().add(std::move(command));
   session.send({{"event", "queued"}});

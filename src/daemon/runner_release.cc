@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "daemon/journal.h"
+#include "image/runner_store.h"
 #include "image/store.h"
 
 namespace mvr::daemon {
@@ -28,26 +29,33 @@ std::optional<WallTime> earlier(std::optional<WallTime> a, std::optional<WallTim
   return a ? a : b;
 }
 
-}  // namespace
-
-std::optional<Release> configured_release(const core::Config& config) {
-  if (config.runner.empty()) return std::nullopt;
-  const auto found = image::RunnerStore(config.state_dir).find(config.runner);
+std::optional<Release> stored_release(const core::Config& config, const std::string& name) {
+  const auto found = image::RunnerStore(config.state_dir).find(name);
   if (!found) return std::nullopt;
   const auto label = found->labels.find("version");
   Release release;
   release.key = "runner " + found->name + " " + found->digest;
   if (label != found->labels.end()) release.version = label->second;
   release.title = "runner release " + (release.version.empty() ? found->name : release.version);
-  release.remedy = "mvrunner runner install NAME FILE with a newer one, and `runner: NAME`";
+  release.remedy = config.runner == image::kCurrentRunner
+                       ? "get a newer one: mvrunner runner update"
+                       : "mvrunner runner update, and `runner: current` in the configuration";
   return release;
 }
 
+}  // namespace
+
+std::optional<Release> configured_release(const core::Config& config) {
+  if (config.runner.empty()) return std::nullopt;
+  return stored_release(config, config.runner);
+}
+
 std::optional<Release> release_of(const core::Config& config, const core::Profile& profile) {
-  if (!config.runner.empty()) return configured_release(config);
+  const std::string& runner = config.runner_of(profile);
+  if (!runner.empty()) return stored_release(config, runner);
   const auto found = image::ImageStore(config.state_dir).find(profile.image);
   if (!found) return std::nullopt;
-  return Release{"image " + found->name + " " + found->digest,
+  return Release{"image " + found->id,
                  "the runner inside image " + found->name,
                  {},
                  "build the image with a newer one: mvrunner image build"};

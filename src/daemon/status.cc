@@ -125,7 +125,8 @@ json use_json(const LiveVm& vm) {
   json out = {{"busy_cpus", std::round(vm.busy_cpus() * 100) / 100},
               {"cpu_ms", vm.cpu_time().count()},
               {"accel", vm.accelerated() ? "kvm" : "tcg"},
-              {"user", vm.user()}};
+              {"user", vm.user()},
+              {"image", vm.image()}};
   if (!vm.usage()) return out;
   const channel::Usage& usage = *vm.usage();
   out["memory_used"] = usage.memory;

@@ -49,7 +49,8 @@ std::string_view stage_name(Stage stage) {
 
 void Tally::ended(const core::Config& config, const history::FinishedJob& job) {
   const core::Profile* known = config.profile(job.profile);
-  const std::string& profile = known == nullptr ? job.profile : known->name;
+  std::string profile = known == nullptr ? job.profile : known->name;
+  if (config.is_trial(job.profile)) profile = core::kTrials;
   ++ends[{profile, job.cause}];
   if (!job.job.empty()) ++jobs[{profile, std::string(result_word(job.result))}];
   const auto add = [&](Stage stage, const std::optional<WallTime>& from,

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "daemon/fail_point.h"
 #include "daemon/journal.h"
+#include "daemon/network.h"
 #include "daemon/post_mortem.h"
 #include "daemon/spec_file.h"
 #include "daemon/stray_vmm.h"
@@ -42,11 +43,16 @@ void append_to(const Fd& log, const std::string& data) {
   if (has_room) (void)!::write(log.get(), data.data(), data.size());
 }
 
-std::string command_line(const core::Profile& profile, const std::string& vm,
-                         const core::SlotNames& names) {
+std::string command_line(const core::Config& config, const core::Profile& profile,
+                         const std::string& vm, const core::SlotNames& names,
+                         const std::string& engine) {
   const std::string gateway = names.gateway.to_text();
   std::string line = "mvr.hostname=" + vm + " mvr.ip=" + names.guest.to_text() +
-                     "/30 mvr.gw=" + gateway + " mvr.dns=" + gateway;
+                     "/30 mvr.gw=" + gateway + " mvr.dns=" + gateway + " mvr.engine=" + engine;
+  if (config.registry_mirror.enabled) {
+    line += " mvr.mirror=" + core::host_names(config).uplink_host.to_text() + ":" +
+            std::to_string(kMirrorPort);
+  }
   if (!profile.kernel_args.empty()) line += " " + profile.kernel_args;
   return line;
 }
@@ -98,9 +104,9 @@ Result<void> LiveVm::launch(const core::Launch& launch) {
 
 Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profile& profile) {
   TRY_ASSIGN(BootParts parts, context_.room.parts(profile));
-  image_pin_ = std::move(parts.image_pin);
-  tools_pin_ = std::move(parts.tools_pin);
   note(parts);
+  image_ = std::move(parts.image);
+  tools_pin_ = std::move(parts.tools_pin);
   if (cgroup_) {
     sys::CgroupLimits limits{
         launch.size.memory + context_.room.backend().overhead(parts.kernel.accel),
@@ -115,10 +121,10 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   spec.directory = names_.directory;
   spec.kernel = parts.kernel.path;
   spec.initramfs = parts.kernel.initramfs;
-  spec.command_line = command_line(profile, name_, names_);
+  spec.command_line = command_line(context_.config, profile, name_, names_, parts.engine);
   spec.vcpus = launch.size.vcpus;
   spec.memory = launch.size.memory;
-  spec.drives = {{"base", parts.base, true}, {"scratch", names_.scratch, false}};
+  spec.drives = {{"base", image_.path, true}, {"scratch", names_.scratch, false}};
   if (!parts.tools.empty()) spec.drives.push_back({"tools", parts.tools, true});
   spec.mac = names_.mac;
   spec.tap_fd = tap.get();
@@ -130,7 +136,7 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   spec.uid = names_.uid;
   spec.cgroup_fd = cgroup_.fd();
   spec.accel = parts.kernel.accel;
-  spec.keep_open = {image_pin_.get()};
+  spec.keep_open = {image_.lock.get()};
   if (tools_pin_) spec.keep_open.push_back(tools_pin_.get());
   fail_point("before spawn");
   TRY_ASSIGN(process_, context_.room.backend().launch(spec));
@@ -139,9 +145,7 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
 }
 
 void LiveVm::note(const BootParts& parts) {
-  user_ = user_of(parts.image_user);
-  image_env_ = parts.image_env;
-  workdir_ = parts.image_workdir;
+  user_ = user_of(parts.image.manifest.user);
   origin_ = parts.about;
   accelerated_ = parts.kernel.accel == vmm::Accel::kvm;
 }
@@ -152,8 +156,9 @@ Result<void> LiveVm::adopt(const core::SavedVm& saved) {
   is_adopted_process_ = true;
   if (const core::Profile* profile = context_.config.profile(profile_); profile != nullptr) {
     // The files may be gone from the store; the VMM has them open, and the pins it inherited.
-    if (auto parts = context_.room.parts(*profile)) {
+    if (auto parts = context_.room.parts(*profile, image_of_vmm(saved.pid))) {
       note(*parts);
+      image_ = std::move(parts->image);
     }
   }
   if (auto opened = open_log(names_, "agent")) agent_log_ = std::move(*opened);
@@ -209,7 +214,7 @@ Result<void> LiveVm::claim(const std::vector<std::string>& command) {
   channel::Configure configure;
   configure.hostname = name_;
   configure.user = user_;
-  configure.workdir = command.empty() ? "" : workdir_;
+  configure.workdir = command.empty() ? "" : image_.manifest.workdir;
   configure.profile = profile_;
   configure.about = about();
   // A profile that is gone from the configuration serves neither.
@@ -217,7 +222,7 @@ Result<void> LiveVm::claim(const std::vector<std::string>& command) {
     configure.serves_public = profile->public_repositories;
     configure.serves_forks = profile->fork_pull_requests;
   }
-  for (const auto& entry : image_env_) {
+  for (const auto& entry : image_.manifest.env) {
     const auto equals = entry.find('=');
     if (equals != std::string::npos)
       configure.env[entry.substr(0, equals)] = entry.substr(equals + 1);

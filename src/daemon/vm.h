@@ -72,6 +72,7 @@ class LiveVm {
   [[nodiscard]] const std::string& profile() const { return profile_; }
   [[nodiscard]] const std::string& user() const { return user_; }
   [[nodiscard]] int pid() const { return process_.pid(); }
+  [[nodiscard]] const std::string& image() const { return image_.manifest.id; }
   [[nodiscard]] bool accelerated() const { return accelerated_; }
   // What the guest last said it uses; nothing before it has.
   [[nodiscard]] const std::optional<channel::Usage>& usage() const { return usage_; }
@@ -101,9 +102,7 @@ class LiveVm {
   std::string profile_;
   core::SlotNames names_;
   std::string user_;
-  std::vector<std::string> image_env_;
-  std::string workdir_;
-  Fd image_pin_;
+  image::PinnedImage image_;
   Fd tools_pin_;
   Fd agent_log_;
   Fd diagnostics_log_;

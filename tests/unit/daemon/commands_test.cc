@@ -18,7 +18,8 @@ struct Client {
     made.argv = {"true"};
     made.on_started = [this](core::Slot, const std::string& vm) { started = vm; };
     made.on_output = [](int, const std::string&) {};
-    made.on_end = [this](std::optional<int> exit_code, const std::string& text) {
+    made.on_end = [this](const std::string& /*vm*/, std::optional<int> exit_code,
+                         const std::string& text) {
       code = exit_code;
       why = text;
       ended = true;
@@ -64,7 +65,7 @@ TEST_CASE("a started command is no demand any more, and its end reaches the clie
   commands.mark_started(4, "small-x");
   CHECK(a.started == "small-x");
   CHECK(commands.demand(Instant{}).demands.empty());
-  commands.finish(4, 7, "");
+  commands.finish(4, "vm", 7, "");
   CHECK(a.ended);
   CHECK(a.code == 7);
   CHECK(commands.empty());
@@ -79,7 +80,7 @@ TEST_CASE("a cancelled command names the VM to end, and nobody is called") {
   const auto bound = commands.add(b.request("small"));
   commands.assign("small", 9);
   CHECK(commands.cancel(bound) == 9U);
-  commands.finish(9, 0, "");
+  commands.finish(9, "vm", 0, "");
   CHECK_FALSE(a.ended);
   CHECK_FALSE(b.ended);
 }

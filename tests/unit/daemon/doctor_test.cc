@@ -1,6 +1,7 @@
 #include "daemon/doctor.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "catch.h"
 #include "sys/files.h"
@@ -90,6 +91,23 @@ TEST_CASE("a program that is not there is named with its package") {
   REQUIRE(found != findings.end());
   CHECK(found->verdict == Verdict::fail);
   CHECK(found->remedy == "apt install qemu-system-x86");
+}
+
+TEST_CASE("docker-registry is wanted where there is a registry mirror") {
+  const auto wants = [](const core::Config& config) {
+    const auto findings = check_programs(config);
+    return std::ranges::any_of(findings, [](const Finding& one) {
+      return one.text == "docker-registry is not installed";
+    });
+  };
+  const char* path = std::getenv("PATH");
+  const std::string before = path == nullptr ? "" : path;
+  ::setenv("PATH", "/nowhere", 1);
+  core::Config config;
+  CHECK_FALSE(wants(config));
+  config.registry_mirror.enabled = true;
+  CHECK(wants(config));
+  ::setenv("PATH", before.c_str(), 1);
 }
 
 TEST_CASE("what a profile lacks in the stores is found once, whoever shares it") {

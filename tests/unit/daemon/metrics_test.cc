@@ -212,6 +212,47 @@ TEST_CASE("how long GitHub takes the runner release is told while it is known") 
   CHECK(value_of(metrics_text(view), sample) == "-90");
 }
 
+MirrorState sample_mirror() {
+  MirrorState mirror;
+  mirror.up = true;
+  mirror.restarts = 1;
+  mirror.counts = {2, 1, 5, 3, 900};
+  mirror.size = mib(3);
+  mirror.max_size = gib(20);
+  mirror.removed_blobs = 4;
+  mirror.quota = HubQuota{100, 76, Duration{21'600'000}};
+  return mirror;
+}
+
+TEST_CASE("a registry mirror tells hits and misses, its store and Docker Hub's quota") {
+  const core::Config config = sample_config();
+  const core::World world;
+  const core::Plan plan;
+  const Tally tally;
+  MetricsView view{config, world, plan, tally, kNow, kWall};
+  CHECK(metrics_text(view).find("mirror") == std::string::npos);
+  view.mirror = sample_mirror();
+  const std::string text = metrics_text(view);
+  CHECK(value_of(text, "mvrunner_mirror_up") == "1");
+  CHECK(value_of(text, "mvrunner_mirror_restarts_total") == "1");
+  const auto requests = [&](const std::string& kind, const std::string& result) {
+    return value_of(
+        text, "mvrunner_mirror_requests_total{kind=\"" + kind + "\",result=\"" + result + "\"}");
+  };
+  CHECK(requests("manifest", "hit") == "2");
+  CHECK(requests("manifest", "miss") == "1");
+  CHECK(requests("blob", "hit") == "5");
+  CHECK(requests("blob", "miss") == "3");
+  CHECK(value_of(text, "mvrunner_mirror_served_bytes_total") == "900");
+  CHECK(value_of(text, "mvrunner_mirror_bytes") == "3145728");
+  CHECK(value_of(text, "mvrunner_mirror_max_bytes") == "21474836480");
+  CHECK(value_of(text, "mvrunner_mirror_removed_blobs_total") == "4");
+  CHECK(value_of(text, "mvrunner_mirror_hub_limit") == "100");
+  CHECK(value_of(text, "mvrunner_mirror_hub_remaining") == "76");
+  view.mirror->quota.reset();
+  CHECK(metrics_text(view).find("mirror_hub") == std::string::npos);
+}
+
 TEST_CASE("the manual page has every metric, and no other") {
   std::ifstream page(MVR_SOURCE_DIR "/man/mvrunner-metrics.7");
   REQUIRE(page);
@@ -223,7 +264,12 @@ TEST_CASE("the manual page has every metric, and no other") {
   Tally tally;
   tally.ended(sample_config(), ended_job());
   std::set<std::string> written;
-  const std::string text = text_of(sample_config(), {}, {}, tally);
+  const core::Config config = sample_config();
+  const core::World world;
+  const core::Plan plan;
+  MetricsView view{config, world, plan, tally, kNow, kWall};
+  view.mirror = sample_mirror();
+  const std::string text = metrics_text(view);
   for (const std::string_view line : split(text, '\n')) {
     if (!line.starts_with("# TYPE ")) continue;
     const std::string_view rest = line.substr(7);

@@ -64,6 +64,22 @@ TEST_CASE("allowed private addresses stand before the private ranges are dropped
   CHECK(port < drop);
 }
 
+TEST_CASE("VMs reach the port of a registry mirror where there is one, and no other of the host") {
+  core::Config config = sample();
+  CHECK_FALSE(contains(daemon::render_guest_table(config, {}), "5000"));
+  CHECK_FALSE(contains(daemon::render_host_table(config), "5000"));
+  config.registry_mirror.enabled = true;
+  const std::string guest = daemon::render_guest_table(config, {});
+  const auto open = guest.find(
+      "iifname \"mvrt*\" oifname \"mvrg0\" ip daddr 10.231.255.253 tcp dport 5000 accept");
+  REQUIRE(open != std::string::npos);
+  CHECK(open < guest.find("10.0.0.0/8"));
+  CHECK_FALSE(contains(guest, "5001"));
+  const std::string host = daemon::render_host_table(config);
+  CHECK(contains(host, "iifname \"mvrh0\" ip daddr 10.231.255.253 tcp dport 5000 accept"));
+  CHECK(contains(host, "iifname != \"lo\" ip daddr 10.231.255.253 tcp dport { 5000, 5001 } drop"));
+}
+
 TEST_CASE("nft accepts both tables as they are rendered") {
   if (::geteuid() != 0) {
     WARN("skipped: nft -c needs root");
@@ -72,6 +88,7 @@ TEST_CASE("nft accepts both tables as they are rendered") {
   core::Config config = sample();
   config.instance = "mvrunit";
   config.network.allow = {"192.168.7.0/24", "10.9.8.7:443"};
+  config.registry_mirror.enabled = true;
   for (const auto& script :
        {daemon::render_guest_table(config, {0, 1, 5}), daemon::render_guest_table(config, {}),
         daemon::render_host_table(config)}) {

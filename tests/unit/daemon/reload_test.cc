@@ -51,6 +51,7 @@ core::Config all_different() {
   config.network.subnet = "192.168.0.0/24";
   config.network.resolv_conf = "/x";
   config.network.allow = {"10.0.0.0/8"};
+  config.registry_mirror.enabled = true;
   config.vmm.backend = "qemu";
   config.vmm.accel = core::Accel::tcg;
   config.vmm.qemu_binary = "/q";
@@ -79,9 +80,9 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
   }
   CHECK(restart == std::vector<std::string>{"state_dir", "run_dir", "instance", "control_group",
                                             "host.id", "network.subnet", "network.resolv_conf",
-                                            "vmm.backend", "vmm.accel", "vmm.qemu_binary",
-                                            "vmm.uid_base"});
-  CHECK(plan.changes.size() == 38);  // all but github.url
+                                            "registry_mirror", "vmm.backend", "vmm.accel",
+                                            "vmm.qemu_binary", "vmm.uid_base"});
+  CHECK(plan.changes.size() == 39);  // all but github.url
   // What was not applied has its former value, and what was applied the wanted one.
   core::Config expected = wanted;
   expected.state_dir = before.state_dir;
@@ -91,6 +92,7 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
   expected.host.id = before.host.id;
   expected.network.subnet = before.network.subnet;
   expected.network.resolv_conf = before.network.resolv_conf;
+  expected.registry_mirror = before.registry_mirror;
   expected.vmm = before.vmm;
   CHECK(plan.config == expected);
 }
