@@ -49,6 +49,7 @@ void register_events(CLI::App& app, Context& context, int& exit_code);
 void register_top(CLI::App& app, Context& context, int& exit_code);
 void register_kill(CLI::App& app, Context& context, int& exit_code);
 void register_image(CLI::App& app, Context& context, int& exit_code);
+void register_image_build(CLI::App& image, Context& context, int& exit_code);
 void register_kernel(CLI::App& app, Context& context, int& exit_code);
 void register_runner(CLI::App& app, Context& context, int& exit_code);
 void register_simulate(CLI::App& app, Context& context, int& exit_code);

@@ -30,13 +30,6 @@ constexpr int kNoName = 71;
 constexpr int kNoCurl = 72;
 constexpr int kNoRoute = 73;
 
-// "github.com" of "https://github.com:8080".
-std::string host_of(const std::string& url) {
-  const std::size_t slashes = url.find("://");
-  const std::string rest = slashes == std::string::npos ? url : url.substr(slashes + 3);
-  return rest.substr(0, rest.find(':'));
-}
-
 Finding judge_exit(int code, const std::string& url, const std::string& said) {
   const std::string host = host_of(url);
   switch (code) {
@@ -95,6 +88,7 @@ std::vector<Finding> examine(const Context& context, const core::Config& config,
   add(daemon::check_kernel_objects(config));
   add(daemon::check_room(config));
   add(daemon::check_stores(config, sys::wall_now()));
+  add(daemon::check_upkeep(config));
   add(daemon::check_github(config));
   if (!boots) return all;
   add(daemon::check_kvm(config));

@@ -139,9 +139,7 @@ class Init {
               << "  /usr/share/mvrunner/images/debian-12/rootfs\n"
               << "  mvrunner" << config
               << " image build -t debian-12 /usr/share/mvrunner/images/debian-12\n"
-              << "  mvrunner" << config
-              << " runner install current actions-runner-linux-x64-VERSION.tar.gz\n"
-              << "      (from https://github.com/actions/runner/releases)\n"
+              << "  mvrunner" << config << " runner update\n"
               << "  mvrunner" << config << " doctor\n"
               << "  systemctl enable --now mvrunner\n";
   }

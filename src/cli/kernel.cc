@@ -12,13 +12,20 @@ namespace {
 
 using nlohmann::json;
 
-int install(const Context& context, const std::vector<std::string>& packages) {
+struct InstallOptions {
+  std::vector<std::string> packages;
+  std::string built;  // directory; empty: from packages
+};
+
+int install(const Context& context, const InstallOptions& options) {
   auto store = open_store<image::KernelStore>(context);
   if (!store) return report_config(store.error());
   Meter meter;
-  auto kernel = store->install(
-      packages, [&meter](const std::string& line) { meter.line(line); },
-      [&meter](Bytes done, Bytes all) { meter.bar(done, all); });
+  const auto progress = [&meter](const std::string& line) { meter.line(line); };
+  auto kernel = options.built.empty()
+                    ? store->install(options.packages, progress,
+                                     [&meter](Bytes done, Bytes all) { meter.bar(done, all); })
+                    : store->install_built(options.built, progress);
   if (!kernel) return report(kernel.error());
   std::cout << kernel->name << "\n";
   return exit_ok;
@@ -52,14 +59,19 @@ int list(const Context& context) {
 void register_kernel(CLI::App& app, Context& context, int& exit_code) {
   CLI::App* verb = app.add_subcommand("kernel", "install and list the kernels VMs boot");
   verb->require_subcommand(1);
-  auto packages = std::make_shared<std::vector<std::string>>();
+  auto options = std::make_shared<InstallOptions>();
   CLI::App* add = verb->add_subcommand(
-      "install", "take the newest cloud kernel of this distribution, or a package file");
-  add->add_option("--deb", *packages,
-                  "kernel package to take instead of asking apt; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("FILE");
-  add->callback([&context, &exit_code, packages] { exit_code = install(context, *packages); });
+      "install",
+      "take the newest cloud kernel of this distribution, a package file, or one that was built");
+  CLI::Option* packages =
+      add->add_option("--deb", options->packages,
+                      "kernel package to take instead of asking apt; may be repeated")
+          ->allow_extra_args(false)
+          ->type_name("FILE");
+  add->add_option("--dir", options->built, "take what kernel/build made: the directory it printed")
+      ->excludes(packages)
+      ->type_name("DIR");
+  add->callback([&context, &exit_code, options] { exit_code = install(context, *options); });
   CLI::App* ls = verb->add_subcommand("ls", "list the kernels, newest first");
   add_output_option(*ls, context);
   ls->callback([&context, &exit_code] { exit_code = list(context); });

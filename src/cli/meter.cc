@@ -29,6 +29,12 @@ std::string bar_text(Bytes done, Bytes all) {
          " % of " + short_size(all);
 }
 
+std::string step_text(std::size_t number, std::size_t of, const std::string& text) {
+  constexpr std::size_t kWidth = 60;
+  return "  step " + std::to_string(number) + "/" + std::to_string(of) + "  " +
+         printable(text, kWidth);
+}
+
 Meter::Meter() : is_terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 void Meter::clear() {
@@ -38,12 +44,23 @@ void Meter::clear() {
 void Meter::line(const std::string& text) {
   clear();
   std::cerr << text << "\n";
+  if (!status_.empty()) draw(status_);
 }
 
 void Meter::bar(Bytes done, Bytes all) {
+  if (is_terminal_) draw(bar_text(done, all));
+}
+
+void Meter::status(const std::string& text) {
   if (!is_terminal_) return;
+  clear();
+  status_ = text;
+  if (!text.empty()) draw(text);
+}
+
+void Meter::draw(const std::string& text) {
   has_bar_ = true;
-  std::cerr << "\r" << bar_text(done, all) << "\x1b[K" << std::flush;
+  std::cerr << "\r" << text << "\x1b[K" << std::flush;
 }
 
 }  // namespace mvr::cli

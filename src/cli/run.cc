@@ -10,10 +10,12 @@ namespace mvr::cli {
 void register_run(CLI::App& app, Context& context, int& exit_code) {
   CLI::App* verb = app.add_subcommand("run", "run one command in a fresh VM, without GitHub");
   auto profile = std::make_shared<std::string>();
+  auto image = std::make_shared<std::string>();
   auto command = std::make_shared<std::vector<std::string>>();
   verb->add_option("--profile", *profile, "size and image; not needed when there is only one");
+  verb->add_option("--image", *image, "a tag or id, in place of the profile's image");
   verb->add_option("command", *command, "after --: the program and its arguments")->required();
-  verb->callback([&context, &exit_code, profile, command] {
+  verb->callback([&context, &exit_code, profile, image, command] {
     auto config = load_config(context, true);
     if (!config) {
       exit_code = report_config(config.error());
@@ -22,7 +24,12 @@ void register_run(CLI::App& app, Context& context, int& exit_code) {
     const auto print = [](int stream, const std::string& data) {
       (stream == 2 ? std::cerr : std::cout) << data << std::flush;
     };
-    auto code = run_one_off(context, *config, {*profile, *command, print, {}});
+    OneOff one_off;
+    one_off.profile = *profile;
+    one_off.image = *image;
+    one_off.argv = *command;
+    one_off.on_output = print;
+    auto code = run_one_off(context, *config, one_off);
     exit_code = code ? *code : report(code.error());
   });
 }

@@ -28,7 +28,7 @@ int serve_unit(const core::Config& config, const ServeOptions& options) {
 }
 
 int serve(const Context& context, const ServeOptions& options) {
-  auto config = load_config(context, true);
+  auto config = load_config(context, !options.for_run);
   if (!config) return report_config(config.error());
   if (options.prepare || options.tidy) return serve_unit(*config, options);
   if (auto set = daemon::set_log_level(options.for_run ? "warn" : config->log_level); !set)

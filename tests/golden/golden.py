@@ -36,7 +36,8 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 MVRUNNER = os.environ.get("MVRUNNER", HERE.parents[1] / "build/dev/src/mvrunner")
 NOW = "2026-11-21 12:00:00"
-OF_THE_HOST = {("doctor",)}  # what these print is not the same everywhere
+# What these print is not the same everywhere, or needs images that boot (e2e.store).
+OF_THE_HOST = {("doctor",), ("image", "diff")}
 PLACE = "/golden"  # what the scratch directory is called in the files
 
 
@@ -103,7 +104,7 @@ def scene(settings):
     """A scratch directory with a configuration and a state, and perhaps a daemon."""
     with tempfile.TemporaryDirectory(prefix="mvr-golden-") as place:
         root = pathlib.Path(place)
-        shutil.copytree(HERE / "state", root / "state")
+        shutil.copytree(HERE / "state", root / "state", symlinks=True)
         (root / "run").mkdir()
         (root / "mvrunner.yaml").write_text(
             (HERE / "mvrunner.yaml").read_text().replace(PLACE, place))
