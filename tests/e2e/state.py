@@ -18,7 +18,9 @@ import tempfile
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 MVRUNNER = pathlib.Path(os.environ.get("MVRUNNER", SOURCE / "build/dev/src/mvrunner"))
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "mvrunner"
-IMAGE = SOURCE / "images/debian-12"
+IMAGES = SOURCE / "images"
+IMAGE = IMAGES / "debian-12"
+IMAGE_CODE = list((SOURCE / "src/image").glob("*.cc"))
 RUNNER = SOURCE / "tests/fakes/runner"
 STORES = ["images", "kernels", "runners"]
 CACHES = ["accel", "initramfs"]  # what a daemon works out at its first start; content-addressed
@@ -32,7 +34,7 @@ def _digest(files):
 
 
 def directory():
-    files = [IMAGE / "Dockerfile", IMAGE / "rootfs", *(SOURCE / "src/image").glob("*.cc")]
+    files = [IMAGE / "Dockerfile", IMAGE / "rootfs", *IMAGE_CODE]
     return CACHE / f"e2e-{_digest(files)}"
 
 
@@ -63,7 +65,36 @@ def _fill(state):
     if not (IMAGE / "rootfs.tar").exists():
         subprocess.run([IMAGE / "rootfs"], check=True)
     _mvrunner(state, "kernel", "install")
-    _mvrunner(state, "image", "build", "-t", "debian-12", IMAGE)
+    _mvrunner(state, "image", "build", "--no-smoke", "-t", "debian-12", IMAGE)
+
+
+def add_engine(state):
+    """Adds the image debian-12-docker to a test's state directory; made once, as the others."""
+    parts = [*(IMAGES / "shared").iterdir(), *(IMAGES / "debian-12-docker").iterdir()]
+    target = CACHE / f"engine-{_digest([IMAGE / 'rootfs', *parts, *IMAGE_CODE])}"
+    with open(CACHE / "e2e.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            with tempfile.TemporaryDirectory(prefix="engine.new-", dir=CACHE) as work:
+                made = pathlib.Path(work) / "state"
+                made.mkdir()
+                if not (IMAGE / "rootfs.tar").exists():
+                    subprocess.run([IMAGE / "rootfs"], check=True)
+                _mvrunner(made, "image", "build", "--no-smoke", "-t", "debian-12-docker", "-f",
+                          IMAGES / "debian-12-docker/Dockerfile", IMAGES)
+                for old in CACHE.glob("engine-*"):
+                    shutil.rmtree(old)
+                os.rename(made, target)
+    shutil.copytree(target / "images", state / "images", copy_function=_link, symlinks=True,
+                    dirs_exist_ok=True)
+
+
+def add_own_kernel(state):
+    """Adds the kernel of kernel/build, which keeps what it has built; returns its name."""
+    built = subprocess.run([SOURCE / "kernel/build"], check=True, stdout=subprocess.PIPE, text=True)
+    directory = pathlib.Path(built.stdout.strip())
+    _mvrunner(state, "kernel", "install", "--dir", directory)
+    return (directory / "release").read_text().strip()
 
 
 def _mvrunner(state, *arguments):
@@ -80,7 +111,32 @@ def copy_into(state):
     state.mkdir(mode=0o755)
     for name in STORES + CACHES:
         if (source / name).exists():
-            shutil.copytree(source / name, state / name, copy_function=_link)
+            # Tags are links within the store.
+            shutil.copytree(source / name, state / name, symlinks=True, copy_function=_link)
+
+
+def add_image(state, tag, rootfs):
+    """Puts an image of these bytes, or of a file, into a state directory; returns its directory."""
+    if isinstance(rootfs, bytes):
+        source = state / "new.ext4"
+        source.write_bytes(rootfs)
+        return add_image(state, tag, source)
+    with open(rootfs, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    (like,) = [path.read_text() for path in (state / "images/tags/debian-12").glob("*.json")]
+    manifest = {**json.loads(like), "name": tag, "digest": f"sha256:{digest}",
+                "size": rootfs.stat().st_size}
+    keys = ["schema", "digest", "size", "architecture", "env", "user", "workdir", "entrypoint",
+            "command", "labels"]
+    text = json.dumps({key: manifest[key] for key in keys}, separators=(",", ":"),
+                      ensure_ascii=False)
+    manifest["id"] = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    place = state / "images" / manifest["id"].replace(":", "-")
+    place.mkdir()
+    rootfs.rename(place / "rootfs.ext4")
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    (state / "images/tags" / tag).symlink_to(f"../{place.name}")
+    return place
 
 
 def _link(source, target):

@@ -362,7 +362,7 @@ class Host(standin.StandInVmmTest):
         self.assertEqual([name for name, count in booted.items() if count > 1], [])
         self.check_vms()
         if not self.deaths:
-            self.assertEqual(self.command, {"event": "exit", "code": 3})
+            self.assertEqual((self.command["event"], self.command["code"]), ("exit", 3))
             self.check_undisturbed()
         self.foreign.check()
         self.foreign.end_editor()

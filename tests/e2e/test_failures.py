@@ -1,10 +1,9 @@
 """Profiles that cannot boot: they back off, leave nothing, and do not hinder the others."""
 
-import json
 import os
-import shutil
 import time
 
+import state
 from harness import MvrunnerTest, main, wait_for
 
 
@@ -71,12 +70,7 @@ class GarbageImage(BrokenProfile):
     ]
 
     def test_an_image_that_is_garbage_backs_off_and_other_profiles_are_served(self):
-        sound, garbage = self.state / "images/debian-12", self.state / "images/garbage"
-        shutil.copytree(sound, garbage, ignore=shutil.ignore_patterns("rootfs.ext4"))
-        (garbage / "rootfs.ext4").write_bytes(os.urandom(4 * 1024 * 1024))
-        manifest = garbage / "manifest.json"
-        values = {**json.loads(manifest.read_text()), "name": "garbage"}
-        manifest.write_text(json.dumps(values))
+        state.add_image(self.state, "garbage", os.urandom(4 * 1024 * 1024))
         attempts = self.check_broken_backs_off_and_small_is_served()
         self.assertLessEqual({vm["cause"] for vm in attempts},
                              {"image_unreadable", "panicked", "vm_died", "cancelled"})

@@ -27,6 +27,8 @@ ELSEWHERE = {
     "ssh -F vms -N -L": "e2e.debug, which uses the same configuration for scp",
     "mvrunner top": "e2e.debug, in a terminal",
     "mvrunner doctor": "e2e.doctor",
+    "mvrunner runner update": "e2e.runner_update",
+    "mvrunner runner rollback": "e2e.runner_update",
 }
 # They end the VM the others look at.
 LAST = ["mvrunner kill", "mvrunner drain"]

@@ -28,7 +28,7 @@ class Releases(StandInVmmTest):
         waits = wait_for(lambda: [w for w in self.ps()["waits"] if w["reason"] == "missing_image"],
                          "the job's wait is explained")
         self.assertIn("no longer accepted by GitHub since ", waits[0]["text"])
-        self.assertIn("mvrunner runner install", waits[0]["text"])
+        self.assertIn("mvrunner runner update", waits[0]["text"])
         return waits[0]["text"]
 
     def test_a_release_past_its_date_is_in_no_new_vm(self):

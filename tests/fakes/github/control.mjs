@@ -6,6 +6,7 @@ import {
   dropTokens,
   removeInstallation,
 } from './apps.mjs';
+import { nameRelease } from './downloads.mjs';
 import { fullName } from './shapes.mjs';
 import { iso, Refusal } from './world.mjs';
 
@@ -115,6 +116,10 @@ export const controlRoutes = [
   route('POST', /^\/_control\/deprecations$/, ({ world, body }) => {
     const { version, ...dates } = body;
     world.deprecations.set(version, dates);
+    return ok();
+  }),
+  route('POST', /^\/_control\/downloads$/, ({ world, body }) => {
+    nameRelease(world, body);
     return ok();
   }),
   route('POST', /^\/_control\/groups$/, ({ world, body }) => {

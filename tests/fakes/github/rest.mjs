@@ -2,6 +2,7 @@
 // of them: authentication, permissions, rate limits, conditional requests.
 import { createHash } from 'node:crypto';
 import { appRoutes, sees } from './apps.mjs';
+import { listDownloads } from './downloads.mjs';
 import {
   fullRepositoryJson,
   groupJson,
@@ -164,6 +165,11 @@ function getDeprecation(call) {
   };
 }
 
+function namedDownloads(call) {
+  scopeOf(call);
+  return listDownloads(call);
+}
+
 function listGroups(call) {
   const { owner } = scopeOf(call);
   const visibleTo = call.query.get('visible_to_repository');
@@ -241,6 +247,7 @@ const kOrg = '/orgs/{org}';
 const runnerRoutes = (prefix, permission) => [
   ['get', `${prefix}/actions/runners`, [permission, 'read'], listRunners],
   ['get', `${prefix}/actions/runners/{runner_id}`, [permission, 'read'], getRunner],
+  ['get', `${prefix}/actions/runners/downloads`, [permission, 'read'], namedDownloads],
   [
     'get',
     `${prefix}/actions/runners/deprecations/{version}`,

@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { authenticateApp, loadVerifier } from './apps.mjs';
 import { Contract } from './contract.mjs';
 import { controlRoutes, Counters, Faults } from './control.mjs';
+import { isDownload, serveDownload } from './downloads.mjs';
 import * as rest from './rest.mjs';
 import { runnerRoutes } from './runner_api.mjs';
 import { findScaleSetRoute, serveScaleSets } from './scaleset_api.mjs';
@@ -86,6 +87,10 @@ class StandIn {
   answer(call) {
     if (call.path.startsWith('/_control/')) return this.control(call);
     if (call.path.startsWith('/_runner/')) return this.withFaults(call, () => this.runner(call));
+    if (isDownload(call.path)) {
+      const { violations } = this;
+      return this.withFaults(call, () => serveDownload({ ...call, violations }));
+    }
     const service = findScaleSetRoute(call.request.method, call.path);
     if (service) {
       call.name = `${service.method} ${service.path}`;
@@ -265,9 +270,19 @@ const violationAnswer = (side, violations) => ({
   body: errorBody(500, `the ${side} breaks GitHub's contract`, { violations }),
 });
 
-function send(response, { status, headers = {}, body, text: given }, now) {
+// Half of what its length promises, when it is cut.
+function sendBytes(response, status, bytes, isCut) {
+  response.setHeader('content-type', 'application/octet-stream');
+  response.setHeader('content-length', bytes.length);
+  response.writeHead(status);
+  if (!isCut) return response.end(bytes);
+  response.write(bytes.subarray(0, bytes.length / 2), () => response.destroy());
+}
+
+function send(response, { status, headers = {}, body, text: given, bytes, isCut }, now) {
   if (response.destroyed) return;
   response.setHeader('date', new Date(now).toUTCString());
+  if (bytes) return sendBytes(response, status, bytes, isCut);
   const text = given ?? (body === undefined ? '' : JSON.stringify(body));
   if (text) response.setHeader('content-type', 'application/json; charset=utf-8');
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);

@@ -6,6 +6,7 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { iso, Refusal } from './basics.mjs';
+import { firstRelease } from './downloads.mjs';
 import { ScaleSets } from './scaleset.mjs';
 
 export { iso, Refusal };
@@ -37,6 +38,7 @@ export class World extends EventEmitter {
     this.enterprises = new Map();
     this.renames = new Map(); // "owner/name" -> "owner/name"
     this.deprecations = new Map(); // of runner versions
+    this.release = firstRelease(); // that GitHub names for downloads
     this.repositories = new Map();
     this.runs = new Map();
     this.jobs = new Map();

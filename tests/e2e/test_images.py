@@ -1,0 +1,443 @@
+"""`mvrunner image build` with a real buildah: Dockerfiles as people write them, a registry on
+loopback, an unprivileged user. No VM: what is in the filesystem is read with debugfs.
+
+Everything is below one directory: contexts, the state, buildah's storage.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+MVRUNNER = pathlib.Path(os.environ.get("MVRUNNER", SOURCE / "build/dev/src/mvrunner"))
+BUSYBOX = "/bin/busybox"
+STORAGE = '[storage]\ndriver = "overlay"\ngraphroot = "{0}/store"\nrunroot = "{0}/run"\n'
+LIMIT = 900  # seconds for one build on a busy machine
+BASE = """
+FROM scratch
+COPY . /
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+RUN mkdir -p /etc /tmp /root && chmod 1777 /tmp && \\
+    echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd && echo 'root:x:0:' > /etc/group
+ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin
+CMD ["/bin/sh"]
+"""
+
+MULTI_STAGE = """
+# What most Dockerfiles look like: a version, a stage that makes, a stage that ships.
+ARG VERSION=1
+ARG BASE=localhost/base:${VERSION}
+FROM ${BASE} AS build
+ARG FLAVOUR=plain
+WORKDIR /src
+COPY src/ .
+# A comment in between.
+RUN cat main.txt \\
+    # and one in the middle of a command
+
+    > /src/out && \\
+    echo "$FLAVOUR" >> /src/out
+
+FROM ${BASE}
+RUN echo 'app:x:1001:1001::/opt/app:/bin/sh' >> /etc/passwd && echo 'app:x:1001:' >> /etc/group
+COPY --from=build --chown=1001:1001 /src/out /opt/app/out
+COPY --chown=app:app src/run.sh /opt/app/run.sh
+LABEL org.example.name="multi stage"
+USER app
+WORKDIR /opt/app
+ENTRYPOINT ["/opt/app/run.sh"]
+"""
+
+CAPABILITIES = """
+FROM localhost/base:1
+RUN cp /bin/busybox /bin/tool && setcap cap_net_raw,cap_net_bind_service+ep /bin/tool
+RUN cp /bin/busybox /bin/su-tool && chmod 6755 /bin/su-tool && ln /bin/su-tool /bin/su-link
+RUN mkdir -p /srv/shared && chown 4000:5000 /srv/shared && chmod 3770 /srv/shared && \\
+    echo big > /srv/shared/big && chown 30000:60000 /srv/shared/big && \\
+    ln -s ../shared/big /srv/link && mkfifo /srv/pipe
+"""
+
+SECRET = """
+FROM localhost/base:1
+SHELL ["/bin/sh", "-ec"]
+RUN --mount=type=secret,id=token sha256sum < /run/secrets/token > /token.sha256
+RUN --mount=type=secret,id=key,target=/key sha256sum < /key > /key.sha256
+RUN test ! -s /run/secrets/token && test ! -s /key
+"""
+
+
+def has(*programs):
+    return all(shutil.which(program) for program in programs)
+
+
+def write(path, text, mode=0o644):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def add_program(root, program):
+    """Copies a program of this host with its libraries."""
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    for name in [program, *re.findall(r"(/\S+) \(0x", listed)]:
+        target = root / name.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(os.path.realpath(name), target)
+
+
+def debugfs(image, request):
+    return subprocess.run(["debugfs", "-R", request, image], capture_output=True, text=True,
+                          check=True).stdout
+
+
+def facts(image, path):
+    """(mode, owner, group, links) and the names of the attributes."""
+    text = debugfs(image, f'stat "{path}"')
+    found = re.search(r"Mode: +(\d+).*?User: +(\d+) +Group: +(\d+).*?Links: (\d+)", text, re.S)
+    if not found:
+        raise AssertionError(f"{path}: {text}")
+    mode, user, group, links = found.groups()
+    return mode, int(user), int(group), int(links), re.findall(r"^  ([a-z_.]+) \(", text, re.M)
+
+
+@unittest.skipUnless(os.geteuid() == 0 and has("buildah", "debugfs") and os.path.exists(BUSYBOX),
+                     "needs root, buildah and busybox-static")
+class Images(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = pathlib.Path(tempfile.mkdtemp(prefix="mvr-images-", dir="/var/tmp"))
+        cls.root.chmod(0o755)
+        cls.addClassCleanup(cls._remove)
+        write(cls.root / "storage.conf", STORAGE.format(cls.root))
+        cls.registry = f"localhost:{cls._free_port()}"
+        write(cls.root / "registries.conf",
+              f'[[registry]]\nlocation = "{cls.registry}"\ninsecure = true\n')
+        cls.environment = {**os.environ, "CONTAINERS_STORAGE_CONF": str(cls.root / "storage.conf"),
+                           "CONTAINERS_REGISTRIES_CONF": str(cls.root / "registries.conf")}
+        write(cls.root / "mvrunner.yaml", json.dumps(
+            {"state_dir": str(cls.root / "state"), "profiles": [{"name": "small", "labels": ["small"]}]}))
+        base = cls.root / "base"
+        (base / "bin").mkdir(parents=True)
+        shutil.copy2(BUSYBOX, base / "bin/busybox")
+        add_program(base, shutil.which("setcap"))
+        write(cls.root / "base.Dockerfile", BASE)
+        # As on any host where the OCI runtime does not work: in a container, with odd cgroups.
+        cls._buildah("bud", "--isolation", "chroot", "--layers", "-t", "localhost/base:1", "-f",
+                     cls.root / "base.Dockerfile", base)
+
+    @classmethod
+    def _remove(cls):
+        subprocess.run(["buildah", "rm", "--all"], env=cls.environment, capture_output=True)
+        subprocess.run(["buildah", "rmi", "--all", "--force"], env=cls.environment,
+                       capture_output=True)
+        subprocess.run(["umount", cls.root / "store/overlay"], capture_output=True)
+        shutil.rmtree(cls.root, ignore_errors=True)
+
+    @staticmethod
+    def _free_port():
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    @classmethod
+    def _buildah(cls, *arguments):
+        done = subprocess.run(["buildah", *arguments], env=cls.environment, capture_output=True,
+                              text=True, timeout=LIMIT)
+        if done.returncode:
+            raise AssertionError(f"buildah {arguments}: {done.stdout} {done.stderr}")
+        return done.stdout
+
+    # ---- one build -------------------------------------------------------------------------------
+
+    def context(self, name, dockerfile, files=None):
+        directory = self.root / "contexts" / name
+        shutil.rmtree(directory, ignore_errors=True)
+        write(directory / "Dockerfile", dockerfile)
+        for path, text in (files or {}).items():
+            write(directory / path, text, 0o755 if path.endswith(".sh") else 0o644)
+        return directory
+
+    def command(self, name, context, *options):
+        return [MVRUNNER, "--config", self.root / "mvrunner.yaml", "image", "build", "--builder",
+                "buildah", "--no-smoke", "-t", name, *options, context]
+
+    def run_build(self, name, context, *options, environment=None):
+        return subprocess.run(self.command(name, context, *options), capture_output=True, text=True,
+                              timeout=LIMIT, env={**self.environment, **(environment or {})},
+                              stdin=subprocess.DEVNULL)
+
+    def build(self, name, context, *options, environment=None):
+        """Builds; returns the manifest and the image's file."""
+        done = self.run_build(name, context, *options, environment=environment)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.said = done.stderr
+        manifest = self.manifest(name)
+        place = self.root / "state/images" / manifest["id"].replace(":", "-") / "rootfs.ext4"
+        check = subprocess.run(["e2fsck", "-fn", place], capture_output=True, text=True)
+        self.assertEqual(check.returncode, 0, check.stdout)
+        return manifest, place
+
+    def manifest(self, name):
+        shown = subprocess.run([MVRUNNER, "--config", self.root / "mvrunner.yaml", "image",
+                                "inspect", name], capture_output=True, text=True, check=True)
+        return json.loads(shown.stdout)
+
+    def check_nothing_left(self):
+        self.assertEqual(self._buildah("containers", "--quiet"), "")
+        images = self.root / "state/images"
+        left = [path.name for path in images.iterdir() if path.name.startswith(".work")]
+        self.assertEqual(left, [])
+
+    # ---- Dockerfiles as people write them --------------------------------------------------------
+
+    def test_multi_stage_with_arguments_owners_and_a_user(self):
+        context = self.context("multi", MULTI_STAGE, {
+            "src/main.txt": "made\n", "src/run.sh": "#!/bin/sh\ncat /opt/app/out\n",
+            "src/big.tmp": "not this", ".dockerignore": "**/*.tmp\n"})
+        manifest, image = self.build("multi", context, "--build-arg", "FLAVOUR=strawberry")
+        self.assertEqual(debugfs(image, "cat /opt/app/out"), "made\nstrawberry\n")
+        self.assertEqual(facts(image, "/opt/app/out")[1:3], (1001, 1001))
+        self.assertEqual(facts(image, "/opt/app/run.sh")[:3], ("0755", 1001, 1001))
+        self.assertNotIn("big.tmp", debugfs(image, "ls /opt/app"))
+        self.assertEqual(manifest["user"], "app")
+        self.assertEqual(manifest["workdir"], "/opt/app")
+        self.assertEqual(manifest["entrypoint"], ["/opt/app/run.sh"])
+        self.assertEqual(manifest["labels"]["org.example.name"], "multi stage")
+        (base,) = manifest["bases"]
+        self.assertRegex(base, r"^localhost/base:1@sha256:[0-9a-f]{64}$")
+        self.assertIn("STEP", self.said)
+        self.check_nothing_left()
+
+        # Nothing changed, under another name: found by the key. A stand-in buildah proves that
+        # no build is begun.
+        with self.watched_buildah() as (environment, calls):
+            again, _ = self.build("multi-again", context, "--build-arg", "FLAVOUR=strawberry",
+                                  environment=environment)
+        self.assertEqual(again["id"], manifest["id"])
+        self.assertIn("nothing changed", self.said)
+        self.assertIn("inspect", calls())
+        self.assertFalse({"bud", "from", "mount"} & set(calls()), calls())
+        # Times do not count, contents do.
+        os.utime(context / "src/main.txt", (1, 1))
+        write(context / "src/big.tmp", "ignored")
+        self.build("multi-again", context, "--build-arg", "FLAVOUR=strawberry")
+        self.assertIn("nothing changed", self.said)
+        write(context / "src/main.txt", "other\n")
+        _, image = self.build("multi", context, "--build-arg", "FLAVOUR=strawberry")
+        self.assertEqual(debugfs(image, "cat /opt/app/out"), "other\nstrawberry\n")
+
+        # A stage alone; what it lacks of the rest is not there.
+        stage, image = self.build("stage", context, "--target", "build")
+        self.assertEqual(debugfs(image, "cat /src/out"), "other\nplain\n")
+        self.assertEqual(stage["user"], "")
+
+    @contextlib.contextmanager
+    def watched_buildah(self):
+        """A buildah in front of the real one that writes down its verbs."""
+        log = self.root / "verbs"
+        log.unlink(missing_ok=True)
+        write(self.root / "watch/buildah",
+              f'#!/bin/sh\necho "$1" >> {log}\nexec {shutil.which("buildah")} "$@"\n', 0o755)
+        path = f"{self.root}/watch:{os.environ['PATH']}"
+        yield {"PATH": path}, lambda: log.read_text().split()
+
+    def check_capabilities(self, image):
+        self.assertEqual(facts(image, "/bin/tool")[4], ["security.capability"])
+        self.assertEqual(facts(image, "/bin/su-tool")[:4], ("06755", 0, 0, 2))
+        self.assertEqual(facts(image, "/srv/shared")[:3], ("03770", 4000, 5000))
+        self.assertEqual(facts(image, "/srv/shared/big")[1:3], (30000, 60000))
+        self.assertIn('Fast link dest: "../shared/big"', debugfs(image, "stat /srv/link"))
+        self.assertIn("Type: FIFO", debugfs(image, "stat /srv/pipe"))
+        value = debugfs(image, "ea_get /bin/tool security.capability")
+        return [facts(image, path) for path in ("/bin/tool", "/bin/su-link", "/srv", "/etc")], value
+
+    def test_capabilities_links_and_modes_and_the_same_without_root(self):
+        _, image = self.build("caps", self.context("caps", CAPABILITIES))
+        as_root = self.check_capabilities(image)
+        with self.subTest("as an unprivileged user"):
+            if not has("newuidmap", "unshare", "setpriv"):
+                self.skipTest("needs uidmap")
+            self.assertEqual(self.check_capabilities(self.build_rootless()), as_root)
+
+    def build_rootless(self):
+        """Builds the same as a user that exists in a mount namespace of its own only."""
+        uid, home = 64321, self.root / "home"
+        for name, line in (("passwd", f"mvrtest:x:{uid}:{uid}::{home}:/bin/sh"),
+                           ("group", f"mvrtest:x:{uid}:"), ("subuid", "mvrtest:700000:65536"),
+                           ("subgid", "mvrtest:700000:65536")):
+            write(self.root / "etc" / name, pathlib.Path("/etc", name).read_text() + line + "\n")
+        write(home / "base.Dockerfile", BASE)
+        write(home / "caps/Dockerfile", CAPABILITIES)
+        shutil.copytree(self.root / "base", home / "base")
+        write(home / "storage.conf", STORAGE.format(home))
+        write(home / "mvrunner.yaml", json.dumps(
+            {"state_dir": f"{home}/state", "profiles": [{"name": "small", "labels": ["small"]}]}))
+        for path in [home, *home.rglob("*")]:
+            os.lchown(path, uid, uid)
+        script = f"""
+        set -e
+        for name in passwd group subuid subgid; do
+          mount --bind {self.root}/etc/$name /etc/$name
+        done
+        cd {home}
+        exec setpriv --reuid {uid} --regid {uid} --clear-groups env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+          HOME={home} USER=mvrtest XDG_RUNTIME_DIR={home} \
+          CONTAINERS_STORAGE_CONF={home}/storage.conf sh -ec '
+          buildah bud --isolation chroot --layers -t localhost/base:1 -f base.Dockerfile base
+          {MVRUNNER} --config mvrunner.yaml image build --builder buildah --no-smoke -t caps caps
+          buildah rmi --all --force >&2'
+        """
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True,
+                              text=True, timeout=LIMIT)
+        self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
+        (image,) = home.glob("state/images/sha256-*/rootfs.ext4")
+        return image
+
+    def test_secrets_reach_the_step_and_nothing_else(self):
+        value = "xyzzy-" + os.urandom(8).hex()
+        write(self.root / "token", value)
+        options = ["--secret", f"id=token,src={self.root}/token", "--secret", "id=key,env=MVR_KEY"]
+        manifest, image = self.build("secret", self.context("secret", SECRET), *options,
+                                     environment={"MVR_KEY": value})
+        digest = subprocess.run(["sha256sum", self.root / "token"], capture_output=True, text=True,
+                                check=True).stdout.split()[0]
+        self.assertIn(digest, debugfs(image, "cat /token.sha256"))
+        self.assertIn(digest, debugfs(image, "cat /key.sha256"))
+        self.assertNotIn(value, self.said + json.dumps(manifest))
+        found = subprocess.run(["grep", "-c", value, image], capture_output=True, text=True)
+        self.assertEqual(found.stdout, "0\n")
+
+    # ---- what does not work ----------------------------------------------------------------------
+
+    def test_a_failing_step_is_named_and_the_former_image_stays(self):
+        context = self.context("broken", "FROM localhost/base:1\nRUN echo fine\n")
+        manifest, _ = self.build("broken", context)
+        write(context / "Dockerfile",
+              "FROM localhost/base:1\nRUN echo fine\n\nRUN echo before; \\\n    exit 7\n")
+        done = self.run_build("broken", context)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('Dockerfile line 4, step 3/3 "RUN echo before; exit 7": exit code 7',
+                      done.stderr)
+        self.assertEqual(self.manifest("broken")["id"], manifest["id"])
+        self.check_nothing_left()
+
+    def test_a_build_that_is_stopped_takes_its_builder_with_it(self):
+        context = self.context("slow", "FROM localhost/base:1\nRUN echo begun; sleep 987\n")
+        process = subprocess.Popen(self.command("slow", context), stderr=subprocess.PIPE, text=True,
+                                   stdout=subprocess.DEVNULL, env=self.environment)
+        self.addCleanup(process.kill)
+        for line in process.stderr:
+            if line == "begun\n":
+                break
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("stopped", said)
+        end = time.monotonic() + 30
+        while self._sleeps() and time.monotonic() < end:
+            time.sleep(0.2)
+        self.assertEqual(self._sleeps(), [])
+        self.assertEqual([path for path in (self.root / "state/images").glob(".work*")], [])
+
+    @staticmethod
+    def _sleeps():
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if entry.read_bytes().split(b"\0")[-3:-1] == [b"sleep", b"987"]:
+                    found.append(entry)
+        return found
+
+    def test_a_heredoc_is_refused_by_name_on_a_builder_that_is_too_old(self):
+        version = self._buildah("--version").split()[2]
+        if tuple(map(int, version.split(".")[:2])) >= (1, 33):
+            self.skipTest(f"buildah {version} knows heredocs")
+        context = self.context("heredoc", "FROM localhost/base:1\n\nRUN <<EOF\ntrue\nEOF\n")
+        done = self.run_build("heredoc", context)
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("Dockerfile line 3: RUN with a heredoc needs buildah 1.33 or newer",
+                      done.stderr)
+        self.assertNotIn("STEP", done.stderr)
+
+    def test_what_cannot_work_is_refused_before_the_builder_starts(self):
+        context = self.context("refused", "FROM localhost/base:1\n")
+        for options, text in (
+                (["--platform", "linux/s390x"], "this host boots linux/"),
+                (["--secret", "id=a,src=/no/such/file"], "there is no file /no/such/file"),
+                (["--target", "nope"], 'no stage "nope"')):
+            done = self.run_build("refused", context, *options)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(text, done.stderr)
+        write(self.root / "vfs.conf", STORAGE.format(self.root / "vfs").replace("overlay", "vfs"))
+        vfs = {"CONTAINERS_STORAGE_CONF": str(self.root / "vfs.conf")}
+        done = self.run_build("refused", context, environment=vfs)
+        self.assertIn('set driver = "overlay"', done.stderr)
+
+    # ---- a registry ------------------------------------------------------------------------------
+
+    @unittest.skipUnless(has("docker-registry", "skopeo"), "needs docker-registry and skopeo")
+    def test_a_base_from_a_registry_and_its_next_version(self):
+        write(self.root / "registry.yml", json.dumps({
+            "version": 0.1, "log": {"level": "error"},
+            "storage": {"filesystem": {"rootdirectory": str(self.root / "registry")}},
+            "http": {"addr": self.registry.replace("localhost", "127.0.0.1")}}))
+        registry = subprocess.Popen(["docker-registry", "serve", self.root / "registry.yml"],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(registry.wait)
+        self.addCleanup(registry.terminate)
+        self._wait_for_registry()
+        base = f"{self.registry}/base:1"
+        self._buildah("push", "localhost/base:1", f"docker://{base}")
+        context = self.context("pulled", f"FROM {base}\nRUN echo one > /made\n")
+        first, image = self.build("pulled", context, "--pull")
+        self.assertEqual(debugfs(image, "cat /made"), "one\n")
+        self.assertEqual(first["bases"][0].split("@")[0], base)
+        self.build("pulled", context, "--pull")
+        self.assertIn("nothing changed", self.said)
+
+        # A newer base under the same name is taken with --pull alone.
+        write(self.root / "base.Dockerfile", BASE + "ENV NEWER=1\n")
+        self._buildah("bud", "--isolation", "chroot", "--layers", "-t", base, "-f",
+                      self.root / "base.Dockerfile", self.root / "base")
+        self._buildah("push", base, f"docker://{base}")
+        self._buildah("rmi", "--force", base)
+        second, _ = self.build("pulled", context, "--pull")
+        self.assertIn("NEWER=1", second["env"])
+        self.assertNotEqual(second["key"], first["key"])
+
+        # Without the registry, what the builder has is the base.
+        registry.terminate()
+        registry.wait()
+        self.build("pulled", context, "--pull")
+        self.assertIn("nothing changed", self.said)
+        self.assertIn("taking it for what the builder has", self.said)
+
+    def _wait_for_registry(self):
+        host, port = self.registry.split(":")
+        end = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+                return
+            except OSError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    if os.geteuid() != 0 or not has("buildah"):
+        print("needs root and buildah")
+        sys.exit(77)
+    unittest.main(verbosity=2)
