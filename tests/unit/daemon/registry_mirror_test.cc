@@ -73,7 +73,12 @@ class Bench {
     config.vmm.uid_base = 2'000'000;
     config.registry_mirror = {true, "http://" + prefix_ + "1:5000", "", "", gib(1)};
   }
-  ~Bench() { mirror.reset(); }  // before the loop it is watched by
+  ~Bench() {
+    mirror.reset();  // before the loop it is watched by
+    if (!upstream_) return;
+    (void)upstream_.signal(SIGKILL);  // the next one wants its address
+    (void)upstream_.wait(Duration{10'000});
+  }
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
   Bench(Bench&&) = delete;
