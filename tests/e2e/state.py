@@ -115,6 +115,14 @@ def copy_into(state):
             shutil.copytree(source / name, state / name, symlinks=True, copy_function=_link)
 
 
+def own_image(state):
+    """Makes the image a file of its own: what is a link is in use wherever another test uses it."""
+    rootfs = state / "images/tags/debian-12/rootfs.ext4"
+    copy = state / "copy.ext4"
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", "-p", rootfs, copy], check=True)
+    copy.replace(rootfs)
+
+
 def add_image(state, tag, rootfs):
     """Puts an image of these bytes, or of a file, into a state directory; returns its directory."""
     if isinstance(rootfs, bytes):

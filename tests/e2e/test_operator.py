@@ -5,6 +5,7 @@ import json
 import pathlib
 import selectors
 
+import state
 from harness import MvrunnerTest, main, wait_for
 from standin import StandInVmmTest
 
@@ -104,6 +105,7 @@ class Operator(MvrunnerTest):
         self.check_nothing_left()
 
     def test_an_image_cannot_be_removed_while_a_vm_uses_it(self):
+        state.own_image(self.state)
         self.start_daemon()
         _, vm = self.hold_job()
         refused = self.cli("image", "rm", "debian-12")
