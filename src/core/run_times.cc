@@ -1,7 +1,6 @@
 #include "core/run_times.h"
 
 #include <algorithm>
-#include <tuple>
 
 #include "base/assert.h"
 #include "core/rules.h"
@@ -19,10 +18,6 @@ Estimate about_job(const Run& run) {
 }
 
 }  // namespace
-
-bool is_same_job(const Run& a, const Run& b) {
-  return std::tie(a.repository, a.workflow, a.job) == std::tie(b.repository, b.workflow, b.job);
-}
 
 void RunTimes::add(const Run& run) {
   if (added_.size() == kMostRuns) forget_oldest();

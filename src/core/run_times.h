@@ -20,8 +20,6 @@ struct Run {
   Duration length{};
 };
 
-bool is_same_job(const Run& a, const Run& b);
-
 // A job is known from its second run on, a profile from its third. Of an even number of runs the
 // longer of the two in the middle is the median: a guess too long costs a little room, one too
 // short delays a job that was promised it.

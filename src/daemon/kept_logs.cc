@@ -36,13 +36,22 @@ std::vector<Kept> newest_first(const std::string& directory) {
   return kept;
 }
 
-Result<void> make_room(const std::string& directory, Bytes most) {
-  std::uint64_t total = 0;
-  for (const auto& log : newest_first(directory)) {
-    total += log.size;
-    if (total > most.value) TRY(sys::remove_file(log.path));
+// Removes the oldest of what is over the budget, and a tenth of it more; returns what is left.
+Result<std::uint64_t> make_room(const std::string& directory, Bytes budget) {
+  const std::vector<Kept> logs = newest_first(directory);
+  std::uint64_t all = 0;
+  for (const Kept& log : logs) all += log.size;
+  if (all <= budget.value) return all;
+  const std::uint64_t most = budget.value - budget.value / 10;
+  std::uint64_t kept = 0;
+  for (const Kept& log : logs) {
+    if (kept + log.size > most) {
+      TRY(sys::remove_file(log.path));
+    } else {
+      kept += log.size;
+    }
   }
-  return {};
+  return kept;
 }
 
 }  // namespace
@@ -52,8 +61,8 @@ std::string kept_log_path(const core::Config& config, const std::string& vm,
   return config.state_dir + "/logs/" + vm + "." + which + ".log";
 }
 
-Result<void> keep_logs(const core::Config& config, const core::SlotNames& names,
-                       const std::string& vm) {
+Result<void> KeptLogs::keep(const core::Config& config, const core::SlotNames& names,
+                            const std::string& vm) {
   const std::string directory = config.state_dir + "/logs";
   TRY(sys::make_directories(directory, 0700));
   for (const std::string which : {"console", "agent", "runner"}) {
@@ -61,9 +70,15 @@ Result<void> keep_logs(const core::Config& config, const core::SlotNames& names,
     const std::string to = kept_log_path(config, vm, which);
     if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT)
       return fail_errno(errno, "keep " + from);
+    struct stat info {};
+    if (total_ && ::stat(to.c_str(), &info) == 0) {
+      *total_ += static_cast<std::uint64_t>(info.st_size);
+    }
     fail_point("log kept", which);
   }
-  return make_room(directory, config.history.logs_max_size);
+  if (total_ && *total_ <= config.history.logs_max_size.value) return {};
+  TRY_ASSIGN(total_, make_room(directory, config.history.logs_max_size));
+  return {};
 }
 
 }  // namespace mvr::daemon

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -18,8 +20,15 @@ inline constexpr std::size_t kMaxVmName = 63;
 std::string kept_log_path(const core::Config& config, const std::string& vm,
                           const std::string& which);
 
-// Moves the logs of a VM that is being removed; the oldest kept ones make room.
-Result<void> keep_logs(const core::Config& config, const core::SlotNames& names,
-                       const std::string& vm);
+class KeptLogs {
+ public:
+  // Moves the logs of a VM that is being removed; the oldest kept ones make room, some at once, so
+  // that the directory is not looked through for each VM.
+  Result<void> keep(const core::Config& config, const core::SlotNames& names,
+                    const std::string& vm);
+
+ private:
+  std::optional<std::uint64_t> total_;  // bytes of all that is kept; not known at first
+};
 
 }  // namespace mvr::daemon

@@ -7,7 +7,6 @@
 #include "core/match.h"
 #include "daemon/fail_point.h"
 #include "daemon/journal.h"
-#include "daemon/kept_logs.h"
 #include "sys/files.h"
 
 namespace mvr::daemon {
@@ -187,7 +186,7 @@ void Performer::kill(const core::Kill& action) {
 void Performer::remove(const core::Remove& action, const std::string& vm) {
   if (is_plain_name(vm, kMaxVmName)) {
     const core::SlotNames names = core::slot_names(parts_.config, action.slot);
-    if (auto kept = keep_logs(parts_.config, names, vm); !kept) {
+    if (auto kept = logs_.keep(parts_.config, names, vm); !kept) {
       log(Level::warn, "logs_not_kept", {{"vm", vm}, {"error", kept.error().what}});
     }
   }

@@ -13,6 +13,7 @@
 #include "core/plan.h"
 #include "core/survey.h"
 #include "daemon/commands.h"
+#include "daemon/kept_logs.h"
 #include "daemon/machine_room.h"
 #include "daemon/network.h"
 #include "daemon/vm.h"
@@ -66,6 +67,7 @@ class Performer {
   VmHooks hooks_;
   std::map<core::Slot, std::unique_ptr<LiveVm>> vms_;
   std::map<core::Slot, core::Vm> saved_;
+  KeptLogs logs_;
 };
 
 }  // namespace mvr::daemon

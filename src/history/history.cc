@@ -103,7 +103,11 @@ constexpr std::string_view kAddFacts =
     " WHERE id = (SELECT max(id) FROM finished WHERE vm = ? AND wanted <> ''"
     "  AND id > (SELECT max(id) FROM finished) - 10000)";
 constexpr std::string_view kRuns =
-    "SELECT profile, repository, workflow, job, started_ms, ended_ms FROM ";
+    "SELECT ended_ms - started_ms, profile, repository, workflow, job FROM ";
+// Of thousands of other jobs the profile's median wants the lengths only.
+constexpr std::string_view kLengths =
+    "SELECT ended_ms - started_ms, profile IS ?1, (repository, workflow, job) IS (?2, ?3, ?4) "
+    "FROM ";
 // What failed in its own time tells as much as what succeeded; what was cut off does not. A
 // clock that was set back is no run time.
 constexpr std::string_view kWhole =
@@ -185,23 +189,15 @@ std::int64_t to_limit(std::size_t limit) {
   return static_cast<std::int64_t>(std::min(limit, History::kMaxEntries));
 }
 
-// The latest runs that came to their own end, the latest first.
-Result<void> each_run(Database& database, const std::string& table,
-                      const std::function<void(const core::Run&)>& use) {
-  TRY_ASSIGN(Statement rows, database.prepare(std::string(kRuns).append(table).append(kWhole)));
-  rows.bind(to_limit(core::RunTimes::kMostRuns));
+// The latest runs that came to their own end, the latest first; `rows` are of kRuns or kLengths.
+Result<void> each_run(Statement& rows,
+                      const std::function<void(Duration length, Statement& rest)>& use) {
   while (true) {
     TRY_ASSIGN(const bool has_row, rows.step());
     if (!has_row) return {};
-    core::Run run;
-    run.profile = rows.text();
-    run.repository = rows.text();
-    run.workflow = rows.text();
-    run.job = rows.text();
-    const std::int64_t started = rows.integer();
-    run.length = Duration{rows.integer() - started};
+    const Duration length{rows.integer()};
+    use(length, rows);
     TRY(rows.row_error());
-    use(run);
   }
 }
 
@@ -377,17 +373,37 @@ Result<std::vector<FinishedJob>> History::between(WallTime from, WallTime to, st
 
 Result<std::vector<core::Estimate>> History::estimates() {
   core::RunTimes times;
-  TRY(each_run(*database_, rows_, [&times](const core::Run& run) { times.add(run); }));
+  TRY_ASSIGN(Statement rows, database_->prepare(std::string(kRuns).append(rows_).append(kWhole)));
+  rows.bind(to_limit(core::RunTimes::kMostRuns));
+  TRY(each_run(rows, [&times](Duration length, Statement& rest) {
+    core::Run run;
+    for (std::string* text : {&run.profile, &run.repository, &run.workflow, &run.job}) {
+      *text = rest.text();
+    }
+    run.length = length;
+    times.add(run);
+  }));
   return times.all();
 }
 
 Result<std::vector<core::Estimate>> History::estimates_of(const FinishedJob& job) {
   const core::Run own{job.profile, job.repository, job.workflow, job.job, {}};
   core::RunTimes times;
-  TRY(each_run(*database_, rows_, [&](const core::Run& run) {
-    if (core::is_same_job(run, own)) return times.add(run);
-    // Of thousands of other jobs the profile's median wants the lengths only.
-    if (run.profile == own.profile) times.add({run.profile, {}, {}, {}, run.length});
+  TRY_ASSIGN(Statement rows,
+             database_->prepare(std::string(kLengths).append(rows_).append(kWhole)));
+  for (const std::string* text : {&own.profile, &own.repository, &own.workflow, &own.job}) {
+    rows.bind(std::string_view(*text));
+  }
+  rows.bind(to_limit(core::RunTimes::kMostRuns));
+  TRY(each_run(rows, [&](Duration length, Statement& rest) {
+    const bool is_of_profile = rest.integer() != 0;
+    const bool is_same_job = rest.integer() != 0;
+    if (!is_of_profile && !is_same_job) return;
+    core::Run run;
+    if (is_same_job) run = own;
+    run.profile = is_of_profile ? own.profile : "";
+    run.length = length;
+    times.add(run);
   }));
   return times.of(own);
 }

@@ -7,7 +7,6 @@
 #include "base/text.h"
 #include "core/names.h"
 #include "daemon/journal.h"
-#include "daemon/kept_logs.h"
 #include "daemon/metrics.h"
 #include "daemon/page.h"
 #include "sys/files.h"
@@ -73,7 +72,7 @@ void Keeper::launched(core::Slot slot) {
 
 std::optional<core::Learned> Keeper::removed(const core::Vm& vm) {
   const core::SlotNames names = core::slot_names(config_, vm.slot);
-  auto gone = daemon::keep_logs(config_, names, vm.name);
+  auto gone = logs_.keep(config_, names, vm.name);
   if (gone) gone = sys::remove_tree(names.directory);
   if (!gone) complain("not_removed", gone.error());
   history::FinishedJob job = narrator_.finished(vm);

@@ -11,6 +11,7 @@
 #include "core/plan.h"
 #include "core/world.h"
 #include "daemon/job_facts.h"
+#include "daemon/kept_logs.h"
 #include "daemon/narrator.h"
 #include "daemon/samples.h"
 #include "daemon/tally.h"
@@ -47,6 +48,7 @@ class Keeper {
   daemon::Narrator narrator_;
   daemon::Tally tally_;
   daemon::Samples samples_;
+  daemon::KeptLogs logs_;
   Instant give_back_due_{};
 };
 
