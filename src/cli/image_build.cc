@@ -1,6 +1,8 @@
 // mvrunner image build.
+#include <algorithm>
 #include <iostream>
 #include <memory>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -31,6 +33,27 @@ Result<void> take_build_args(BuildArguments& arguments) {
   return {};
 }
 
+// Without a tag the argument names an image of the configuration, which says all the rest; what was
+// given besides goes before it.
+Result<void> take_recipe(const core::Config& config, image::BuildOptions& options) {
+  const std::string name = std::exchange(options.context, "");
+  if (!options.dockerfile.empty()) {
+    return fail(Errc::invalid, "-f is of no use without -t: name the image with -t NAME");
+  }
+  const auto found = std::ranges::find(config.images, name, &core::ImageRecipe::name);
+  if (found == config.images.end()) {
+    return fail(Errc::invalid, "\"" + printable(name) +
+                                   "\" is not in `images` of the configuration: add it there, or "
+                                   "name the image with -t NAME and give the directory");
+  }
+  options.name = found->name;
+  options.context = found->context;
+  options.dockerfile = found->file;
+  options.build_args.insert(found->build_args.begin(), found->build_args.end());
+  if (options.target.empty()) options.target = found->target;
+  return {};
+}
+
 // The builder's lines as they come, and on a terminal the step it is at below them.
 void show_progress(image::BuildOptions& options, Meter& meter) {
   options.progress = [&meter](const std::string& line) {
@@ -49,11 +72,18 @@ int build(const Context& context, BuildArguments arguments) {
     std::cerr << "mvrunner: " << taken.error().what << "\n";
     return exit_usage;
   }
+  const auto config = load_config(context, false);
+  if (!config) return report_config(config.error());
+  if (arguments.options.name.empty()) {
+    if (const auto taken = take_recipe(*config, arguments.options); !taken) {
+      std::cerr << "mvrunner: " << taken.error().what << "\n";
+      return exit_usage;
+    }
+  }
   Meter meter;
   show_progress(arguments.options, meter);
-  auto store = open_store<image::ImageStore>(context);
-  if (!store) return report_config(store.error());
-  auto built = image::build_image(*store, arguments.options);
+  const image::ImageStore store(config->state_dir);
+  auto built = image::build_image(store, arguments.options);
   meter.status("");
   if (!built) return report(built.error());
   const image::Manifest& manifest = built->manifest;
@@ -91,12 +121,16 @@ void register_image_build(CLI::App& image, Context& context, int& exit_code) {
   CLI::App* verb = image.add_subcommand("build", "build a bootable image from a Dockerfile");
   auto arguments = std::make_shared<BuildArguments>();
   image::BuildOptions& options = arguments->options;
-  verb->add_option("-t,--tag", options.name, "name of the image")->required();
+  verb->add_option("-t,--tag", options.name, "name of the image");
   verb->add_option("-f,--file", options.dockerfile,
                    "Dockerfile; CONTEXT/Dockerfile when not given");
   add_builder_options(*verb, *arguments);
   add_publish_options(*verb, arguments->publish);
-  verb->add_option("context", options.context, "directory the Dockerfile copies from")->required();
+  verb->add_option(
+          "context", options.context,
+          "directory the Dockerfile copies from; without -t the name of one of `images` in "
+          "the configuration")
+      ->required();
   verb->callback([&context, &exit_code, arguments] { exit_code = build(context, *arguments); });
 }
 

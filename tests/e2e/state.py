@@ -85,7 +85,12 @@ def add_engine(state):
                 for old in CACHE.glob("engine-*"):
                     shutil.rmtree(old)
                 os.rename(made, target)
-    shutil.copytree(target / "images", state / "images", copy_function=_link, symlinks=True,
+    add_images(state, target)
+
+
+def add_images(state, other):
+    """Adds all images of another state directory."""
+    shutil.copytree(other / "images", state / "images", copy_function=_link, symlinks=True,
                     dirs_exist_ok=True)
 
 
