@@ -45,6 +45,8 @@ class Survival(unittest.TestCase):
         # Every second time the successor dies as well, at one of its first passes.
         self.live([([death] if index % 2 else [death, str(index * 7 % 45 + 1)],
                     (0, 0.4, 1)[index % 3]) for index, death in enumerate(deaths)], passes)
+        # A pass that a death before it took away, or that came under another name this time.
+        self.live([([f"1 {name}"], 0) for name in passes if name not in self.died], passes)
         recovery = dict(self.seen_after)
         for _ in range(3):  # what a successor finds depends on how far the VMs have come
             self.live([([death, f"1 {name}"], absence)
