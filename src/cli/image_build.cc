@@ -68,17 +68,13 @@ void show_progress(image::BuildOptions& options, Meter& meter) {
 }
 
 int build(const Context& context, BuildArguments arguments) {
-  if (auto taken = take_build_args(arguments); !taken) {
-    std::cerr << "mvrunner: " << taken.error().what << "\n";
-    return exit_usage;
-  }
   const auto config = load_config(context, false);
   if (!config) return report_config(config.error());
-  if (arguments.options.name.empty()) {
-    if (const auto taken = take_recipe(*config, arguments.options); !taken) {
-      std::cerr << "mvrunner: " << taken.error().what << "\n";
-      return exit_usage;
-    }
+  auto taken = take_build_args(arguments);
+  if (taken && arguments.options.name.empty()) taken = take_recipe(*config, arguments.options);
+  if (!taken) {
+    std::cerr << "mvrunner: " << taken.error().what << "\n";
+    return exit_usage;
   }
   Meter meter;
   show_progress(arguments.options, meter);

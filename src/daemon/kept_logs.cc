@@ -36,7 +36,8 @@ std::vector<Kept> newest_first(const std::string& directory) {
   return kept;
 }
 
-// Removes the oldest of what is over the budget, and a tenth of it more; returns what is left.
+// When there is more than the budget, what does not fit into nine tenths of it goes, the newest
+// being put in first; returns what is left.
 Result<std::uint64_t> make_room(const std::string& directory, Bytes budget) {
   const std::vector<Kept> logs = newest_first(directory);
   std::uint64_t all = 0;

@@ -31,17 +31,11 @@ Chore image_chore(const core::ImageRecipe& recipe) {
   Chore chore;
   chore.name = "image " + recipe.name;
   chore.every = recipe.rebuild.on_base ? kDay : recipe.rebuild.every;
-  chore.verb = {"image", "build", "--tag", recipe.name};
-  if (!recipe.file.empty()) chore.verb.insert(chore.verb.end(), {"--file", recipe.file});
-  for (const auto& [name, value] : recipe.build_args) {
-    chore.verb.insert(chore.verb.end(), {"--build-arg", name + "=" + value});
-  }
-  if (!recipe.target.empty()) chore.verb.insert(chore.verb.end(), {"--target", recipe.target});
+  chore.verb = {"image", "build", "--pull", recipe.name};
   if (!recipe.rebuild.on_base) {
     chore.image = recipe.name;
     chore.verb.emplace_back("--no-cache");
   }
-  chore.verb.insert(chore.verb.end(), {"--pull", "--", recipe.context});
   return chore;
 }
 

@@ -106,7 +106,6 @@ class Apps(MvrunnerTest):
             job = self.github.add_job("echo fine", repo=repo)
             done = self.github.wait_job(job, "completed")
             self.assertEqual(done["conclusion"], "success", done["log"])
-        self.wait_no_vm()
         self.check_nothing_left()
 
     def test_a_clock_that_is_off_is_named_with_the_remedy(self):

@@ -82,7 +82,6 @@ class TwoProfiles(MvrunnerTest):
             logs[job] = done["log"]
         self.assertRegex(logs[small], r"cpus 1 memory [34]\d\d\b")
         self.assertRegex(logs[large], r"cpus 2 memory [89]\d\d\b")
-        self.wait_no_vm()
         self.check_nothing_left()
 
 

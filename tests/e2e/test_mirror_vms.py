@@ -39,7 +39,6 @@ class TwoVms(MvrunnerTest):
         second = self.cli("run", "--", "bash", "-c", pull)
         self.assertEqual(second.stdout.splitlines(), digests, second.stderr)
         self.assertEqual(upstream.fetched(), fetched)
-        self.wait_no_vm()
         self.check_nothing_left()
 
 

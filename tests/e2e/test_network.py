@@ -34,7 +34,6 @@ class Isolation(MvrunnerTest):
         self.assertIn(f"reached {INTERNET}:8000", lines)
         for address in blocked:
             self.assertIn(f"blocked {address}:8000", lines)
-        self.wait_no_vm()
         self.check_nothing_left()
 
     def test_a_vm_does_not_reach_another_vm(self):
@@ -51,7 +50,6 @@ class Isolation(MvrunnerTest):
         # The listener was there all the time.
         done = self.github.wait_job(first, "completed")
         self.assertIn("reached 127.0.0.1:9000", done["log"])
-        self.wait_no_vm()
         self.check_nothing_left()
 
     def test_an_allowed_private_address_is_reached_and_only_that(self):
@@ -75,7 +73,6 @@ class Isolation(MvrunnerTest):
         self.check_after_run()
 
     def check_after_run(self):
-        self.wait_no_vm()
         self.check_nothing_left()
 
 
@@ -84,7 +81,6 @@ class Names(MvrunnerTest):
         self.start_daemon()
         done = self.cli("run", "--", "getent", "ahostsv4", "github.test")
         self.assertIn(INTERNET, done.stdout, done.stderr)
-        self.wait_no_vm()
         self.check_nothing_left()
 
     def test_names_resolve_through_the_hosts_resolver(self):

@@ -51,22 +51,17 @@ TEST_CASE("the runner is renewed daily where that is wanted and GitHub can be as
 TEST_CASE("an image is built by its age without the cache, by its base with it") {
   core::Config config;
   config.images = {recipe({}), recipe({hours(24 * 10), false})};
-  config.images[1].file = "/srv/Dockerfile";
-  config.images[1].build_args = {{"A", "1 2"}, {"B", ""}};
-  config.images[1].target = "last";
   REQUIRE(chores_of(config).size() == 1);
   const Chore aged = chores_of(config)[0];
   CHECK(aged.name == "image debian-12");
   CHECK(aged.every == kDay * 10);
   CHECK(aged.image == "debian-12");
-  CHECK(aged.verb == Words{"image", "build", "--tag", "debian-12", "--file", "/srv/Dockerfile",
-                           "--build-arg", "A=1 2", "--build-arg", "B=", "--target", "last",
-                           "--no-cache", "--pull", "--", "/srv/image"});
+  CHECK(aged.verb == Words{"image", "build", "--pull", "debian-12", "--no-cache"});
   config.images = {recipe({{}, true})};
   const Chore based = chores_of(config)[0];
   CHECK(based.every == kDay);
   CHECK(based.image.empty());
-  CHECK(based.verb == Words{"image", "build", "--tag", "debian-12", "--pull", "--", "/srv/image"});
+  CHECK(based.verb == Words{"image", "build", "--pull", "debian-12"});
 }
 
 TEST_CASE("a chore is due at once, then when its time is over") {
