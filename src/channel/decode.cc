@@ -315,6 +315,18 @@ Result<Failed> read_failed(Reader& in) {
   return in.finish(std::move(message));
 }
 
+Result<Actions> read_actions(Reader& in) {
+  Actions message;
+  const std::vector<std::string> names = in.list("used");
+  in.require(!names.empty() && names.size() <= kMaxActions, "used", "has none or too many");
+  for (const std::string& name : names) {
+    auto action = parse_action_ref(name);
+    in.require(action.has_value(), "used", "must hold actions like owner/name@sha");
+    if (action) message.used.push_back(std::move(*action));
+  }
+  return in.finish(std::move(message));
+}
+
 // Parses one object. Nesting and repeated names are refused while parsing: the library would
 // follow the first into any depth and keep only the last of the second.
 Result<json> parse_object(std::string_view text) {
@@ -395,6 +407,7 @@ Result<FromAgent> decode_from_agent(std::string_view json_text) {
   if (type == "key_authorized") return widen<FromAgent>(read_key_authorized(in));
   if (type == "failed") return widen<FromAgent>(read_failed(in));
   if (type == "usage") return widen<FromAgent>(read_usage(in));
+  if (type == "actions") return widen<FromAgent>(read_actions(in));
   if (type == "stream_data") return widen<FromAgent>(read_stream_data(in));
   if (type == "stream_ack") return widen<FromAgent>(read_stream_ack(in));
   if (type == "close") return widen<FromAgent>(read_close(in));

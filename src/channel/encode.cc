@@ -147,6 +147,13 @@ json to_json(const Failed& message) {
   return result;
 }
 
+json to_json(const Actions& message) {
+  json result = object("actions");
+  result["used"] = json::array();
+  for (const ActionRef& action : message.used) result["used"].push_back(action_text(action));
+  return result;
+}
+
 template <class Message>
 std::string encode_any(const Message& message) {
   const json value = std::visit([](const auto& kind) { return to_json(kind); }, message);

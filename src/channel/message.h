@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/action_ref.h"
 #include "base/result.h"
 #include "base/secret.h"
 
@@ -133,9 +134,14 @@ struct KeyAuthorized {
 };  // "ssh-ed25519 AAAA..."
 struct Failed {
   std::string what;
-};  // the agent could not do what was asked; printable
-using FromAgent =
-    std::variant<Hello, State, Output, KeyAuthorized, Failed, Usage, StreamData, StreamAck, Close>;
+};                                              // the agent could not do what was asked; printable
+inline constexpr std::size_t kMaxActions = 64;  // of one VM, and so of one message
+// Actions the runner resolved for its job; those that were not told before.
+struct Actions {
+  std::vector<ActionRef> used;  // at least one
+};
+using FromAgent = std::variant<Hello, State, Output, KeyAuthorized, Failed, Usage, Actions,
+                               StreamData, StreamAck, Close>;
 
 std::string encode(const ToAgent& message);  // with RS and LF; holds secrets for Configure
 std::string encode(const FromAgent& message);

@@ -40,6 +40,7 @@ const std::vector<std::string>& valid_from_agent() {
       R"({"v":1,"type":"usage","memory":1,"memory_peak":2,"memory_total":3,"disk":4,"disk_peak":5,)"
       R"("disk_total":6,"cpu_ms":7,"oom_kills":8,"oom_victim":"x","disk_full":false,)"
       R"("network_trouble":"y"})",
+      R"({"v":1,"type":"actions","used":["a/b@0123456789abcdef0123456789abcdef01234567"]})",
   };
   return kMessages;
 }
@@ -252,6 +253,26 @@ TEST_CASE("what survives decoding of a mutant can be encoded and decoded again")
     if (!got) continue;
     const std::string again = encode(*got);
     CHECK(decode_from_agent(std::string_view(again).substr(1, again.size() - 2)));
+  }
+}
+
+TEST_CASE("actions are few, and named as GitHub names them") {
+  const std::string good = "a/b@" + std::string(40, '0');
+  const auto message = [](const std::string& used) {
+    return R"({"v":1,"type":"actions","used":)" + used + "}";
+  };
+  const auto many = [&](std::size_t count) {
+    std::string list;
+    for (std::size_t n = 0; n < count; ++n) list += (n > 0 ? ",\"" : "\"") + good + "\"";
+    return message("[" + list + "]");
+  };
+  CHECK(decode_from_agent(many(kMaxActions)));
+  CHECK_FALSE(decode_from_agent(many(kMaxActions + 1)));
+  for (const std::string& used :
+       {std::string("[]"), std::string("{}"), std::string("[1]"), "[\"" + good + "0\"]",
+        "[\"../" + good + "\"]", "[\"a/" + good + "\"]", "[\"" + good + "\",\"x\"]"}) {
+    INFO(used);
+    CHECK_FALSE(decode_from_agent(message(used)));
   }
 }
 

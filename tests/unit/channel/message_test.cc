@@ -159,6 +159,12 @@ TEST_CASE("what a guest uses survives a round trip") {
   CHECK(from_agent_and_back(usage) == usage);
 }
 
+TEST_CASE("the actions of a job survive a round trip") {
+  const std::vector<ActionRef> used{{"actions/checkout", std::string(40, 'a')},
+                                    {"a_b/c.d-e", std::string(64, '9')}};
+  CHECK(from_agent_and_back(Actions{used}).used == used);
+}
+
 TEST_CASE("what opens, feeds and closes a stream survives a round trip") {
   const auto open = to_agent_and_back(Open{7, "runner", {"sh", "-c", "echo \n"}});
   CHECK(open.stream == 7);
