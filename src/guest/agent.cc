@@ -104,6 +104,7 @@ Result<void> Agent::set_up() {
   TRY(set_hostname(words_.hostname));
   TRY(set_up_network(words_));
   notify_of(wire_mirror(words_.mirror));
+  notify_of(root_.action_archives);
   const std::string modules = root_.engine_modules ? path_of(root_.engine_modules) : "";
   engine_.set_up(words_.engine, modules, Clock::now());
   return {};
@@ -269,7 +270,9 @@ void Agent::forward_diagnostics(std::size_t most) {
     std::string text = diagnostics_.read_new(kDiagnosticsPerTick / 2);
     if (text.empty()) return;
     sent += text.size();
+    std::vector<ActionRef> used = actions_.feed(text);
     send(channel::Output{3, std::move(text)});
+    if (!used.empty()) send(channel::Actions{std::move(used)});
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "channel/message.h"
+#include "guest/action_lines.h"
 #include "guest/diagnostics.h"
 #include "guest/engine.h"
 #include "guest/job.h"
@@ -91,6 +92,7 @@ class Agent {
   ConnectionLines connection_;
   UsageMeter meter_;
   Diagnostics diagnostics_;
+  ActionLines actions_;
   Streams streams_;
   Engine engine_;
   std::map<std::string, std::string> env_;  // what the claim added to the image's

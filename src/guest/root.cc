@@ -131,6 +131,17 @@ Result<Fd> mount_drives(const std::string& base, const std::string& scratch) {
   return open_directory("/tools");
 }
 
+// A job that has to do without archives takes longer, and that is all: in no way does its VM depend
+// on them.
+void mount_action_archives(Root& root) {
+  const auto drive = find_drive("actions");
+  if (!drive) return;
+  constexpr unsigned long kFlags = MS_RDONLY | MS_NOATIME | MS_NOSUID | MS_NODEV;
+  root.action_archives = context(mount_at(*drive, kActionArchives, "ext4", kFlags, ""),
+                                 "actions are downloaded as ever");
+  root.has_action_archives = root.action_archives.has_value();
+}
+
 }  // namespace
 
 // The mounts of the initramfs have no path any more once the root is switched, but their
@@ -154,7 +165,12 @@ Result<Root> enter_root() {
   if (tools) TRY(mount_tools(path_of(tools), path_of(scratch_directory)));
   if (kernel_files)
     TRY(place_kernel_files(path_of(kernel_files), "/lib/modules/" + kernel_release()));
-  return Root{true, static_cast<bool>(tools), std::move(engine_modules)};
+  Root root;
+  root.mounted = true;
+  root.tools = static_cast<bool>(tools);
+  root.engine_modules = std::move(engine_modules);
+  mount_action_archives(root);
+  return root;
 }
 
 }  // namespace mvr::guest

@@ -9,11 +9,14 @@
 namespace mvr::guest {
 
 inline constexpr const char* kToolsDirectory = "/opt/actions-runner";
+inline constexpr const char* kActionArchives = "/opt/action-archives";
 
 struct Root {
   bool mounted = false;  // false: there is no base drive (the accelerator probe)
   bool tools = false;    // an overlay of the tools drive is at kToolsDirectory
   Fd engine_modules;     // kEngineModules, where the initramfs has it; it has no path any more
+  bool has_action_archives = false;  // the drive of them is at kActionArchives
+  Result<void> action_archives{};    // Err: there is that drive, and it cannot be used
 };
 
 // To reach a directory that has no path any more.

@@ -15,6 +15,8 @@ namespace mvr::guest {
 namespace {
 
 constexpr const char* kListener = "/bin/Runner.Listener";
+// Where its worker looks for <owner>_<name>/<sha>.tar.gz before it downloads an action.
+constexpr const char* kArchiveVariable = "ACTIONS_RUNNER_ACTION_ARCHIVE_CACHE";
 
 std::optional<std::string> find_runner(const User& user, const Root& root) {
   if (root.tools) return kToolsDirectory;
@@ -63,6 +65,10 @@ Result<SpawnSpec> runner_spec(const channel::Configure& configure, const User& u
   spec.env.emplace_back("ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1");
   spec.env.emplace_back("ACTIONS_RUNNER_INPUT_JITCONFIG=" +
                         std::string(configure.jit_config.expose()));
+  // Its own choice stays with an image that brings archives itself.
+  if (root.has_action_archives && !configure.env.contains(kArchiveVariable)) {
+    spec.env.push_back(std::string(kArchiveVariable) + "=" + kActionArchives);
+  }
   spec.directory = *directory;
   spec.user = user;
   spec.cgroup = job_cgroup();
