@@ -171,6 +171,18 @@ void read_mirror(Section& top, core::MirrorSettings& mirror) {
   }
 }
 
+// `action_cache: on`, or a mapping.
+void read_action_cache(Section& top, core::ActionCacheSettings& cache) {
+  if (top.is_scalar("action_cache")) {
+    top.read("action_cache", cache.enabled, Switch{});
+    return;
+  }
+  Section section = top.child("action_cache");
+  section.read("enabled", cache.enabled, Switch{});
+  section.read("max_size", cache.max_size, Size{mib(1), gib(1024)});
+  section.finish();
+}
+
 void read_web(Section section, core::WebSettings& web) {
   section.read("listen", web.listen, kOptionalListen);
   section.finish();
@@ -187,6 +199,7 @@ void read_all(const Node& document, core::Config& config, Report& report) {
   read_network(network, config.network);
   if (report.count() == before) check_room(network, host, config);
   read_mirror(top, config.registry_mirror);
+  read_action_cache(top, config.action_cache);
   read_vmm(top.child("vmm"), config.vmm);
   read_web(top.child("web"), config.web);
   read_scheduling(top.child("scheduling"), config, report);
@@ -218,6 +231,7 @@ core::Config defaults(const std::string& facts_hostname) {
   config.network.resolv_conf = "/etc/resolv.conf";
   config.registry_mirror.upstream = "https://registry-1.docker.io";
   config.registry_mirror.max_size = gib(20);
+  config.action_cache.max_size = gib(2);
   config.vmm.qemu_binary = "qemu-system-x86_64";
   config.vmm.uid_base = 2'000'000;
   config.web.listen = "127.0.0.1:9840";

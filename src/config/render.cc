@@ -240,6 +240,11 @@ void write_mirror(Writer out, const core::MirrorSettings& mirror) {
   out.line("max_size", exact(mirror.max_size));
 }
 
+void write_action_cache(Writer out, const core::ActionCacheSettings& cache) {
+  out.line("enabled", exact(cache.enabled));
+  out.line("max_size", exact(cache.max_size));
+}
+
 void write_history(Writer out, const core::HistorySettings& history) {
   out.line("max_age", exact(history.max_age));
   out.line("max_size", exact(history.max_size));
@@ -274,6 +279,8 @@ std::string to_yaml(const core::Config& config) {
   write_network(out.below(), config.network);
   out.line("registry_mirror", "");
   write_mirror(out.below(), config.registry_mirror);
+  out.line("action_cache", "");
+  write_action_cache(out.below(), config.action_cache);
   out.line("vmm", "");
   write_vmm(out.below(), config.vmm);
   out.line("web", "");

@@ -93,6 +93,13 @@ struct MirrorSettings {
   friend bool operator==(const MirrorSettings&, const MirrorSettings&) = default;
 };
 
+// Archives of the actions that jobs use, on a drive for all VMs.
+struct ActionCacheSettings {
+  bool enabled = false;
+  Bytes max_size;  // of all archives
+  friend bool operator==(const ActionCacheSettings&, const ActionCacheSettings&) = default;
+};
+
 // What others may look at by HTTP.
 struct WebSettings {
   std::string listen;  // "a.b.c.d:port" or "[v6]:port"; "": nothing listens
@@ -171,6 +178,7 @@ struct Config {
   ReportSettings report;
   std::vector<Profile> profiles;
   MirrorSettings registry_mirror;
+  ActionCacheSettings action_cache;
   bool runner_update = false;  // once a day, by the daemon
   std::vector<ImageRecipe> images;
   // Made by the daemon for one command each, to boot what no profile says. They serve no labels,

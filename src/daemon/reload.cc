@@ -87,6 +87,7 @@ constexpr std::array kKeys = {
     in<&Config::network, &NetworkSettings::resolv_conf>("network.resolv_conf", kRestart),
     in<&Config::network, &NetworkSettings::allow>("network.allow", kLive),
     top<&Config::registry_mirror>("registry_mirror", kRestart),
+    top<&Config::action_cache>("action_cache", kLive),
     in<&Config::vmm, &VmmSettings::backend>("vmm.backend", kRestart),
     in<&Config::vmm, &VmmSettings::accel>("vmm.accel", kRestart),
     in<&Config::vmm, &VmmSettings::qemu_binary>("vmm.qemu_binary", kRestart),

@@ -45,6 +45,7 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
                                           .max_vms = 64});
   CHECK(config.registry_mirror ==
         core::MirrorSettings{false, "https://registry-1.docker.io", "", "", gib(20)});
+  CHECK(config.action_cache == core::ActionCacheSettings{false, gib(2)});
   CHECK(config.network == core::NetworkSettings{"10.231.0.0/16", "/etc/resolv.conf", {}});
   CHECK(config.vmm ==
         core::VmmSettings{"auto", core::Accel::automatic, "qemu-system-x86_64", 2'000'000});
@@ -103,6 +104,7 @@ network:
   allow: [10.1.2.0/24, "10.9.9.9:443"]
 registry_mirror: {enabled: true, upstream: "https://r.example:5000", login_file: /etc/mvrunner/hub,
   max_size: 3GiB}
+action_cache: {enabled: on, max_size: 300MiB}
 vmm: {backend: qemu, accel: tcg, qemu_binary: /opt/qemu/bin/qemu, uid_base: 100000}
 web: {listen: "[::1]:80"}
 scheduling: {weights: {acme/web.SITE: 3, tools/One: 20, other/place: 1}}
@@ -162,6 +164,7 @@ profiles:
         core::HostSettings{"rack-1", gib(64), 16, gib(1024), Bytes{0}, gib(1), 2.5, 40});
   CHECK(config.registry_mirror ==
         core::MirrorSettings{true, "https://r.example:5000", "/etc/mvrunner/hub", "", gib(3)});
+  CHECK(config.action_cache == core::ActionCacheSettings{true, mib(300)});
   CHECK(config.network == core::NetworkSettings{"192.168.128.0/24",
                                                 "/run/systemd/resolve/resolv.conf",
                                                 {"10.1.2.0/24", "10.9.9.9:443"}});

@@ -26,8 +26,8 @@ TEST_CASE("an unknown key is an error with the nearest known one") {
        {"c.yaml:2:10: github.tokenfile: unknown key; did you mean \"token_file\"?"}},
       {with_profiles("? x\n"),
        {"c.yaml:2:3: x: unknown key; known here: state_dir, run_dir, instance, log_level, "
-        "control_group, runner, runner_update, github, host, network, registry_mirror, vmm, web, "
-        "scheduling, history, report, images, profiles"}},
+        "control_group, runner, runner_update, github, host, network, registry_mirror, "
+        "action_cache, vmm, web, scheduling, history, report, images, profiles"}},
   });
 }
 
@@ -212,6 +212,12 @@ TEST_CASE("paths, names and words that cannot work are errors") {
       {with_profiles("registry_mirror: {login_file: /a, login_credential: b}\n"),
        {"c.yaml:2:53: registry_mirror.login_credential: login_file is given too; keep one of the "
         "two"}},
+      {with_profiles("action_cache: 2GiB\n"),
+       {"c.yaml:2:15: action_cache: \"2GiB\" is not on, off, true or false"}},
+      {with_profiles("action_cache: {max_size: 2TiB, budget: 1}\n"),
+       {"c.yaml:2:26: action_cache.max_size: \"2TiB\" is not a size from 1MiB to 1TiB, like 512MiB "
+        "or 4GiB",
+        "c.yaml:2:32: action_cache.budget: unknown key; known here: enabled, max_size"}},
       {with_profiles("network: {resolv_conf: resolv.conf}\n"),
        {"c.yaml:2:24: network.resolv_conf: \"resolv.conf\" is not an absolute path of a file"}},
       {profile("image: Debian"),

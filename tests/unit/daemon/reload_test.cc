@@ -52,6 +52,7 @@ core::Config all_different() {
   config.network.resolv_conf = "/x";
   config.network.allow = {"10.0.0.0/8"};
   config.registry_mirror.enabled = true;
+  config.action_cache.enabled = true;
   config.vmm.backend = "qemu";
   config.vmm.accel = core::Accel::tcg;
   config.vmm.qemu_binary = "/q";
@@ -82,7 +83,7 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
                                             "host.id", "network.subnet", "network.resolv_conf",
                                             "registry_mirror", "vmm.backend", "vmm.accel",
                                             "vmm.qemu_binary", "vmm.uid_base"});
-  CHECK(plan.changes.size() == 39);  // all but github.url
+  CHECK(plan.changes.size() == 40);  // all but github.url
   // What was not applied has its former value, and what was applied the wanted one.
   core::Config expected = wanted;
   expected.state_dir = before.state_dir;
