@@ -93,6 +93,7 @@ Result<void> Daemon::open_host() {
     look_at_release();
     check_images();
   });
+  actions_ = std::make_unique<ActionLearner>(config_.state_dir);
   TRY(loop_->on_signals({SIGTERM, SIGINT, SIGPIPE, SIGHUP}, [this](int number) {
     if (number == SIGPIPE) return;
     if (number == SIGHUP && !options_.exit_when_idle) return (void)reload();  // it logs
@@ -272,6 +273,9 @@ VmHooks Daemon::make_hooks() {
                           [](const auto&) {}},
                message);
   };
+  hooks.actions = [this](const std::string& vm, const std::vector<ActionRef>& used) {
+    if (config_.action_cache.enabled) actions_->note(vm, used, sys::wall_now());
+  };
   hooks.launched = [this](Duration host_side) { tally_.launched(host_side); };
   hooks.refused = [this](core::Slot slot, const std::string& what) {
     const auto vm = world_.vms.find(slot);
@@ -299,6 +303,7 @@ Result<void> Daemon::run() {
     turn();
   }
   service_->stopping();
+  actions_->save();
   TRY(end_discovery());
   // A record may only wait for GitHub's word; the next daemon's sweep sees to its runner.
   const bool in_use =
@@ -469,6 +474,7 @@ void Daemon::arm() {
     tend_web();
     look_at_runners();
     look_at_release();
+    actions_->save();
     keep_up();
     give_back_memory();
   });

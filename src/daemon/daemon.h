@@ -14,6 +14,7 @@
 #include "core/plan.h"
 #include "core/survey.h"
 #include "core/world.h"
+#include "daemon/action_learner.h"
 #include "daemon/commands.h"
 #include "daemon/control.h"
 #include "daemon/job_facts.h"
@@ -116,6 +117,7 @@ class Daemon {
   void warm_up();
   Result<void> open_web();
   std::string page();
+  [[nodiscard]] std::optional<ActionCacheState> action_cache() const;
   void listen(Secret webhook_secret);
   void tend_web();
   void follow_deliveries();
@@ -139,6 +141,7 @@ class Daemon {
   std::unique_ptr<github::Discovery> discovery_;
   std::unique_ptr<ReleaseWatch> releases_;
   std::unique_ptr<Upkeep> upkeep_;
+  std::unique_ptr<ActionLearner> actions_;
   Commands commands_;
   std::unique_ptr<Performer> performer_;
   std::unique_ptr<Control> control_;

@@ -25,7 +25,8 @@ Result<void> Daemon::open_web() {
                              discovery_ ? discovery_->looks() : std::vector<github::Look>{},
                              releases_->left() ? releases_->version() : "",
                              releases_->left().value_or(Duration{0}), upkeep_->states(config_),
-                             mirror_ ? std::optional(mirror_->state()) : std::nullopt});
+                             mirror_ ? std::optional(mirror_->state()) : std::nullopt,
+                             action_cache()});
       },
       [this] { return why_not_ready(config_, world_); }, [this] { return page(); });
   webhook_ = std::make_unique<Webhook>(*loop_, tally_, [this](const std::string& repository) {
@@ -33,6 +34,19 @@ Result<void> Daemon::open_web() {
   });
   listen(std::move(webhook_secret));
   return {};
+}
+
+std::optional<ActionCacheState> Daemon::action_cache() const {
+  if (!config_.action_cache.enabled) return std::nullopt;
+  ActionCacheState state;
+  state.max_size = config_.action_cache.max_size;
+  state.known = actions_->known();
+  const auto drive = image::ActionStore(config_.state_dir).current();
+  if (drive && *drive) {
+    state.archives = (*drive)->archives;
+    state.size = (*drive)->size;
+  }
+  return state;
 }
 
 std::string Daemon::page() {

@@ -49,7 +49,8 @@ MachineRoom::MachineRoom(const core::Config& config)
     : config_(config),
       images_(config.state_dir),
       kernels_(config.state_dir),
-      runners_(config.state_dir) {}
+      runners_(config.state_dir),
+      actions_(config.state_dir) {}
 
 Result<std::unique_ptr<MachineRoom>> MachineRoom::open_to_look(const core::Config& config) {
   std::unique_ptr<MachineRoom> room(new MachineRoom(config));
@@ -138,6 +139,16 @@ Result<BootKernel> MachineRoom::kernel(const std::string& name) {
   return boot;
 }
 
+// No VM depends on it.
+std::optional<image::PinnedActions> MachineRoom::pin_actions() const {
+  if (!config_.action_cache.enabled) return std::nullopt;
+  auto pinned = actions_.pin_current();
+  if (pinned) return std::move(*pinned);
+  log(Level::warn, "action_cache_not_used",
+      with_error({{"effect", "jobs download their actions"}}, pinned.error()));
+  return std::nullopt;
+}
+
 Result<BootParts> MachineRoom::parts(const core::Profile& profile, const std::string& image) {
   BootParts parts;
   TRY_ASSIGN(parts.image, images_.pin(image.empty() ? profile.image : image));
@@ -150,6 +161,7 @@ Result<BootParts> MachineRoom::parts(const core::Profile& profile, const std::st
     parts.tools = runners_.drive_path(runner);
     TRY_ASSIGN(parts.tools_pin, runners_.pin(runner));
   }
+  parts.actions = pin_actions();
   TRY_ASSIGN(parts.kernel, kernel(profile.kernel));
   parts.about = "Image: " + profile.image + " (" + parts.image.manifest.id +
                 ")\nKernel: " + parts.kernel.name +

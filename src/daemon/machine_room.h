@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "core/config.h"
+#include "image/action_store.h"
 #include "image/runner_store.h"
 #include "image/store.h"
 #include "sys/cgroup.h"
@@ -34,6 +35,7 @@ struct BootParts {
   std::string engine;  // when the image's Docker engine starts, as the agent's mvr.engine= has it
   std::string about;   // lines for people: image, kernel, runner
   Fd tools_pin;
+  std::optional<image::PinnedActions> actions;  // where the cache is on, once it has a drive
 };
 
 class MachineRoom {
@@ -59,12 +61,14 @@ class MachineRoom {
 
  private:
   explicit MachineRoom(const core::Config& config);
+  std::optional<image::PinnedActions> pin_actions() const;
   Result<void> choose_accelerator(const image::Kernel& kernel, BootKernel& boot);
 
   const core::Config& config_;
   image::ImageStore images_;
   image::KernelStore kernels_;
   image::RunnerStore runners_;
+  image::ActionStore actions_;
   std::unique_ptr<vmm::Backend> backend_;
   std::optional<sys::CgroupRoot> cgroups_;
   std::string agent_;

@@ -317,6 +317,17 @@ void write_mirror(Writer& out, const MirrorState& mirror) {
   one("mvrunner_mirror_hub_remaining", "gauge", "Of these, what is left.", mirror.quota->remaining);
 }
 
+void write_actions(Writer& out, const ActionCacheState& actions) {
+  const auto one = [&](std::string_view name, std::string_view help, std::uint64_t value) {
+    out.family(name, "gauge", help);
+    out.sample(static_cast<double>(value));
+  };
+  one("mvrunner_action_cache_archives", "Archives of actions new VMs find.", actions.archives);
+  one("mvrunner_action_cache_bytes", "The size of them.", actions.size.value);
+  one("mvrunner_action_cache_max_bytes", "What it may be.", actions.max_size.value);
+  one("mvrunner_action_cache_known", "Actions that VMs used.", actions.known);
+}
+
 }  // namespace
 
 std::string metrics_text(const MetricsView& view) {
@@ -335,6 +346,7 @@ std::string metrics_text(const MetricsView& view) {
   write_chores(out, view.chores);
   write_deliveries(out, view.tally);
   if (view.mirror) write_mirror(out, *view.mirror);
+  if (view.actions) write_actions(out, *view.actions);
   return out.take();
 }
 

@@ -10,6 +10,7 @@
 #include "core/config.h"
 #include "core/plan.h"
 #include "core/world.h"
+#include "daemon/action_learner.h"
 #include "daemon/registry_mirror.h"
 #include "daemon/tally.h"
 #include "daemon/upkeep.h"
@@ -31,7 +32,8 @@ struct MetricsView {
   std::string release = {};  // of the configured runner, while its end is known
   Duration release_left{};
   std::vector<ChoreState> chores = {};
-  std::optional<MirrorState> mirror = {};  // of a host that has one
+  std::optional<MirrorState> mirror = {};        // of a host that has one
+  std::optional<ActionCacheState> actions = {};  // likewise
 };
 
 // Format: https://prometheus.io/docs/instrumenting/exposition_formats (text 0.0.4).

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "daemon/await.h"
+#include "daemon/fetch.h"
 #include "github/client.h"
 #include "github/url.h"
 #include "image/entry_store.h"
@@ -59,17 +60,6 @@ sys::HttpRequest request_for(const github::RunnerDownload& release, int fd, cons
     bar(Bytes{received}, Bytes{expected});
   };
   return request;
-}
-
-Result<sys::HttpResponse> fetch(sys::HttpRequest request) {
-  TRY_ASSIGN(const auto loop, sys::Loop::create());
-  TRY_ASSIGN(const auto http, sys::HttpClient::create(*loop, "mvrunner/" MVR_VERSION));
-  std::optional<Result<sys::HttpResponse>> answer;
-  const auto call = http->send(std::move(request), [&answer](Result<sys::HttpResponse> response) {
-    answer.emplace(std::move(response));
-  });
-  while (!answer) TRY(loop->run_once());
-  return std::move(*answer);
 }
 
 }  // namespace

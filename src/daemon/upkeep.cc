@@ -19,6 +19,7 @@
 namespace mvr::daemon {
 namespace {
 
+constexpr Duration kHour{3'600'000};
 constexpr Duration kDay{86'400'000};
 constexpr core::BackoffPolicy kBackoff{Duration{900'000}, kDay};
 constexpr Duration kLongest{6 * 3'600'000};  // of one chore
@@ -83,6 +84,9 @@ std::vector<Chore> chores_of(const core::Config& config) {
   std::vector<Chore> chores;
   if (config.runner_update && !config.github.scopes.empty()) {
     chores.push_back(Chore{"runner", {"runner", "update", "--unattended"}, kDay, ""});
+  }
+  if (config.action_cache.enabled) {
+    chores.push_back(Chore{"actions", {"action", "update"}, kHour, ""});
   }
   for (const core::ImageRecipe& recipe : config.images) {
     if (recipe.rebuild != core::Rebuild{}) chores.push_back(image_chore(recipe));

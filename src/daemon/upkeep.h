@@ -1,5 +1,5 @@
-// What the daemon does by itself to keep its runner release and images fresh: chores, each a child
-// of this same program at the lowest priority, one at a time. What came of them is kept in
+// What the daemon does by itself to keep runner release, images and actions fresh: chores, each a
+// child of this same program at the lowest priority, one at a time. What came of them is kept in
 // <state>/upkeep.json, so that neither a restart nor a crash makes one be forgotten or repeated.
 #pragma once
 
@@ -21,7 +21,7 @@
 namespace mvr::daemon {
 
 struct Chore {
-  std::string name;               // "runner", "image debian-12": in logs, metrics, doctor
+  std::string name;  // "runner", "actions", "image debian-12": in logs, metrics, doctor
   std::vector<std::string> verb;  // the words after `mvrunner`
   Duration every{};
   std::string image;  // due by the age of this image of the store; empty: by its last success only

@@ -107,6 +107,7 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   note(parts);
   image_ = std::move(parts.image);
   tools_pin_ = std::move(parts.tools_pin);
+  actions_drive_ = std::move(parts.actions);
   if (cgroup_) {
     sys::CgroupLimits limits{
         launch.size.memory + context_.room.backend().overhead(parts.kernel.accel),
@@ -138,6 +139,10 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   spec.accel = parts.kernel.accel;
   spec.keep_open = {image_.lock.get()};
   if (tools_pin_) spec.keep_open.push_back(tools_pin_.get());
+  if (actions_drive_) {
+    spec.drives.push_back({"actions", actions_drive_->path, true});
+    spec.keep_open.push_back(actions_drive_->lock.get());
+  }
   fail_point("before spawn");
   TRY_ASSIGN(process_, context_.room.backend().launch(spec));
   fail_point("spawned");
@@ -291,6 +296,7 @@ void LiveVm::on_message(const channel::FromAgent& message) {
             context_.hooks.refused(slot_, printable(failed.what, 256));
           },
           [this](const channel::Usage& usage) { on_usage(usage); },
+          [this](const channel::Actions& actions) { on_actions(actions); },
           [&](const auto&) { context_.hooks.stream(slot_, message); },
       },
       message);
@@ -348,6 +354,16 @@ void LiveVm::on_usage(const channel::Usage& usage) {
   const bool is_over = usage.network_trouble.empty();
   report(is_over ? core::EndCause::none : core::EndCause::network,
          is_over ? "" : "the runner could not reach GitHub: " + usage.network_trouble);
+}
+
+// However often it tells, a VM has used each action once, and not many of them.
+void LiveVm::on_actions(const channel::Actions& actions) {
+  std::vector<ActionRef> fresh;
+  for (const ActionRef& action : actions.used) {
+    if (actions_.size() >= channel::kMaxActions) break;
+    if (actions_.insert(action).second) fresh.push_back(action);
+  }
+  if (!fresh.empty()) context_.hooks.actions(name_, fresh);
 }
 
 void LiveVm::measure(Instant now) {

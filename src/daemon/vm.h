@@ -9,7 +9,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -32,6 +34,8 @@ struct VmHooks {
   std::function<void(core::Slot, const channel::Output&)> output;
   std::function<void(core::Slot, const channel::KeyAuthorized&)> key_authorized;
   std::function<void(core::Slot, const std::string& what)> refused;  // agent's `failed` after hello
+  // Actions this VM used, which it has not told before.
+  std::function<void(const std::string& vm, const std::vector<ActionRef>&)> actions;
   std::function<void(Duration host_side)> launched;
   std::function<void(core::Slot, const channel::FromAgent&)> stream;  // what is of a stream
 };
@@ -94,6 +98,7 @@ class LiveVm {
   void on_state(const channel::State& state);
   void on_output(const channel::Output& output);
   void on_usage(const channel::Usage& usage);
+  void on_actions(const channel::Actions& actions);
   [[nodiscard]] std::string about() const;
 
   VmContext context_;
@@ -104,6 +109,7 @@ class LiveVm {
   std::string user_;
   image::PinnedImage image_;
   Fd tools_pin_;
+  std::optional<image::PinnedActions> actions_drive_;
   Fd agent_log_;
   Fd diagnostics_log_;
   sys::Cgroup cgroup_;
@@ -119,7 +125,8 @@ class LiveVm {
   bool accelerated_ = false;
   channel::State last_;
   std::optional<channel::Usage> usage_;
-  std::string origin_;  // for people: image, kernel and runner it was booted from
+  std::set<ActionRef> actions_;  // it told of, at most channel::kMaxActions
+  std::string origin_;           // for people: image, kernel and runner it was booted from
   Duration cpu_time_{};
   Instant measured_{};
   double busy_cpus_ = 0;

@@ -253,6 +253,21 @@ TEST_CASE("a registry mirror tells hits and misses, its store and Docker Hub's q
   CHECK(metrics_text(view).find("mirror_hub") == std::string::npos);
 }
 
+TEST_CASE("a cache of actions tells how much it has of what VMs used") {
+  const core::Config config = sample_config();
+  const core::World world;
+  const core::Plan plan;
+  const Tally tally;
+  MetricsView view{config, world, plan, tally, kNow, kWall};
+  CHECK(metrics_text(view).find("action_cache") == std::string::npos);
+  view.actions = ActionCacheState{3, mib(5), gib(2), 40};
+  const std::string text = metrics_text(view);
+  CHECK(value_of(text, "mvrunner_action_cache_archives") == "3");
+  CHECK(value_of(text, "mvrunner_action_cache_bytes") == "5242880");
+  CHECK(value_of(text, "mvrunner_action_cache_max_bytes") == "2147483648");
+  CHECK(value_of(text, "mvrunner_action_cache_known") == "40");
+}
+
 TEST_CASE("the manual page has every metric, and no other") {
   std::ifstream page(MVR_SOURCE_DIR "/man/mvrunner-metrics.7");
   REQUIRE(page);
@@ -269,6 +284,7 @@ TEST_CASE("the manual page has every metric, and no other") {
   const core::Plan plan;
   MetricsView view{config, world, plan, tally, kNow, kWall};
   view.mirror = sample_mirror();
+  view.actions = ActionCacheState{};
   const std::string text = metrics_text(view);
   for (const std::string_view line : split(text, '\n')) {
     if (!line.starts_with("# TYPE ")) continue;

@@ -64,6 +64,15 @@ TEST_CASE("an image is built by its age without the cache, by its base with it")
   CHECK(based.verb == Words{"image", "build", "--pull", "debian-12"});
 }
 
+TEST_CASE("the actions of jobs are looked after hourly where that is wanted") {
+  core::Config config;
+  config.action_cache.enabled = true;
+  REQUIRE(chores_of(config).size() == 1);
+  CHECK(chores_of(config)[0].name == "actions");
+  CHECK(chores_of(config)[0].verb == Words{"action", "update"});
+  CHECK(chores_of(config)[0].every == hours(1));
+}
+
 TEST_CASE("a chore is due at once, then when its time is over") {
   CHECK(due_at(kDaily, {}, std::nullopt, now()) == now());
   ChoreRecord record;
