@@ -29,6 +29,7 @@ ELSEWHERE = {
     "mvrunner doctor": "e2e.doctor",
     "mvrunner runner update": "e2e.runner_update",
     "mvrunner runner rollback": "e2e.runner_update",
+    "mvrunner action update": "e2e.actions",
 }
 # They end the VM the others look at.
 LAST = ["mvrunner kill", "mvrunner drain"]
