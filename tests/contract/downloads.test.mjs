@@ -81,3 +81,18 @@ test('a file may need the token that is told beside it, and none of GitHub', asy
   const [leak] = await github.violations();
   assert.equal(leak.problem, 'a token has leaked');
 });
+
+test('an archive of an action is for everybody, and has one directory', async () => {
+  const { github, release } = await named();
+  const { origin } = new URL(release.download_url);
+  const sha = '0123456789'.repeat(4);
+  const address = `${origin}/acme/tool/archive/${sha}.tar.gz`;
+  assert.equal((await fetched(address)).status, 404);
+  await github.control('POST', '/actions', { repository: 'acme/tool', sha });
+  const { status, bytes } = await fetched(address);
+  assert.equal(status, 200);
+  const listed = spawnSync('tar', ['-tz'], { input: bytes }).stdout.toString();
+  assert.match(listed, new RegExp(`^\\./tool-${sha}/action\\.yml$`, 'm'));
+  await fetched(address, { authorization: `Bearer ${kToken}` });
+  assert.match((await github.violations())[0].problem, /leaked/);
+});

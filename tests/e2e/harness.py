@@ -128,10 +128,13 @@ class GithubStandIn:
             raise AssertionError(f"{method} {path}: {done.stdout} {done.stderr}")
         return json.loads(done.stdout) if done.stdout else None
 
-    def add_job(self, *steps, labels=("mv-small",), repo="acme/widgets", name="build"):
-        """Queues a job of shell steps; returns its id."""
+    def add_job(self, *steps, labels=("mv-small",), repo="acme/widgets", name="build",
+                uses=()):
+        """Queues a job of shell steps, after it got the actions it uses; returns its id."""
         body = {"repo": repo, "name": name, "labels": list(labels),
                 "steps": [{"name": f"step {n}", "run": text} for n, text in enumerate(steps)]}
+        if uses:
+            body["uses"] = list(uses)
         return self.control("POST", "/jobs", body)["job_id"]
 
     def job(self, job_id):

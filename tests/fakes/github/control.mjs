@@ -6,7 +6,7 @@ import {
   dropTokens,
   removeInstallation,
 } from './apps.mjs';
-import { nameRelease } from './downloads.mjs';
+import { addAction, nameRelease } from './downloads.mjs';
 import { fullName } from './shapes.mjs';
 import { iso, Refusal } from './world.mjs';
 
@@ -120,6 +120,10 @@ export const controlRoutes = [
   }),
   route('POST', /^\/_control\/downloads$/, ({ world, body }) => {
     nameRelease(world, body);
+    return ok();
+  }),
+  route('POST', /^\/_control\/actions$/, ({ world, body }) => {
+    addAction(world, body);
     return ok();
   }),
   route('POST', /^\/_control\/groups$/, ({ world, body }) => {

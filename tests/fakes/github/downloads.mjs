@@ -1,5 +1,6 @@
-// The releases of actions/runner: what GitHub names for an account, and their files. A release is the
-// stand-in runner (tests/fakes/runner) packed as GitHub packs the real one.
+// Files beside the API. Releases of actions/runner: what GitHub names for an account, and their
+// tarballs. A release is the stand-in runner (tests/fakes/runner) packed as GitHub packs the real one.
+// And archives of actions that everybody may have, at /OWNER/NAME/archive/SHA.tar.gz.
 //
 // POST /_control/downloads takes
 //   version   "2.336.0", what is named and what the listener says it is
@@ -7,9 +8,10 @@
 //   fault     checksum: another one is named; no_checksum: none is; truncated: the connection ends
 //             in the middle; absent: 404
 //   token     the file is for those who send this one, which is told beside its address
+// POST /_control/actions takes repository ("owner/name") and sha; there is one such action then.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +26,7 @@ const kPlatforms = [
   ['win', 'x64', 'zip'],
 ];
 const kPlace = '/_downloads/';
+const kArchive = /^\/(?<repository>[^/]+\/(?<name>[^/]+))\/archive\/(?<sha>[0-9a-f]{40})\.tar\.gz$/;
 
 export const firstRelease = () => ({ version: '2.336.0' });
 
@@ -35,26 +38,47 @@ export function nameRelease(world, release) {
   world.release = release;
 }
 
-function pack({ version, listener }) {
+export function addAction(world, { repository, sha }) {
+  const path = archivePath({ repository, sha });
+  if (!kArchive.test(path)) throw new Refusal(422, `no action: ${path}`);
+  world.actions.add(path);
+}
+
+export const archivePath = ({ repository, sha }) => `/${repository}/archive/${sha}.tar.gz`;
+
+// Calls make() with a new directory; what is in there then, as GitHub packs it.
+function packed(make) {
   const work = mkdtempSync(join(tmpdir(), 'release-'));
   try {
     const tree = join(work, 'tree');
-    const program = join(tree, 'bin/Runner.Listener');
-    cpSync(kRunner, tree, { recursive: true });
-    const text = readFileSync(program, 'utf8');
-    writeFileSync(program, listener ?? text.replace(/^readonly version=.*/m, `readonly version=${version}`));
+    make(tree);
     const same = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--mode=u=rwX,go=rX'];
-    const packed = spawnSync('tar', [...same, '-C', tree, '-cz', '.']);
-    if (packed.status !== 0) throw new Error(`tar: ${packed.stderr}`);
-    return packed.stdout;
+    const done = spawnSync('tar', [...same, '-C', tree, '-cz', '.']);
+    if (done.status !== 0) throw new Error(`tar: ${done.stderr}`);
+    return done.stdout;
   } finally {
     rmSync(work, { recursive: true });
   }
 }
 
+const packRelease = ({ version, listener }) =>
+  packed((tree) => {
+    const program = join(tree, 'bin/Runner.Listener');
+    cpSync(kRunner, tree, { recursive: true });
+    const text = readFileSync(program, 'utf8');
+    writeFileSync(program, listener ?? text.replace(/^readonly version=.*/m, `readonly version=${version}`));
+  });
+
+const packAction = ({ repository, name, sha }) =>
+  packed((tree) => {
+    const top = join(tree, `${name}-${sha}`);
+    mkdirSync(top, { recursive: true });
+    writeFileSync(join(top, 'action.yml'), `name: ${repository}\nruns: {using: node20, main: index.js}\n`);
+  });
+
 // Made when it is first asked for.
 function fileOf(release) {
-  release.bytes ??= pack(release);
+  release.bytes ??= packRelease(release);
   return release.bytes;
 }
 
@@ -80,7 +104,7 @@ export function listDownloads(call) {
   return { status: 200, body };
 }
 
-export const isDownload = (path) => path.startsWith(kPlace);
+export const isDownload = (path) => path.startsWith(kPlace) || kArchive.test(path);
 
 // The object store behind the address. It is no part of the API: a token of GitHub's that comes here
 // has leaked.
@@ -89,6 +113,11 @@ export function serveDownload({ world, request, path, violations }) {
   const given = /^bearer (\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
   if (given && world.tokens.has(given)) {
     violations.push({ side: 'request', request: `GET ${path}`, problem: 'a token has leaked' });
+  }
+  const action = kArchive.exec(path);
+  if (action) {
+    if (request.method !== 'GET' || !world.actions.has(path)) throw new Refusal(404, 'Not Found');
+    return { status: 200, bytes: packAction(action.groups) };
   }
   const names = kPlatforms.map((platform) => fileName(release.version, platform));
   const isNamed = names.includes(path.slice(kPlace.length));

@@ -1,10 +1,11 @@
 // What the stand-in runner talks to: sessions, a long poll for a job, its log and its result.
 // A protocol of our own; the real one is not public.
+import { archivePath } from './downloads.mjs';
 import { eventJson, fullName } from './shapes.mjs';
 
 const kMaxWait = 30;
 
-const jobForRunner = (base, job) => ({
+const jobForRunner = ({ base, origin }, job) => ({
   id: job.id,
   name: job.name,
   repository: fullName(job.repository),
@@ -16,10 +17,12 @@ const jobForRunner = (base, job) => ({
     run: step.run,
     if: step.if ?? 'success()',
   })),
+  uses: job.uses.map((action) => ({ ...action, tarball: origin + archivePath(action) })),
 });
 
 // The answer is a job, nothing yet, or that the runner was deleted.
-async function poll({ world, base, params, query, onAbort }) {
+async function poll(call) {
+  const { world, params, query, onAbort } = call;
   const session = world.session(params.id);
   const seconds = Math.min(Number(query.get('wait') ?? 20) || 0, kMaxWait);
   const pending = world.waitForJob(session, seconds * 1000);
@@ -28,7 +31,7 @@ async function poll({ world, base, params, query, onAbort }) {
   const outcome = await pending;
   if (!outcome) return { status: 204 };
   if (outcome.gone) return { status: 410, body: { message: 'the runner no longer exists' } };
-  return { status: 200, body: jobForRunner(base, outcome) };
+  return { status: 200, body: jobForRunner(call, outcome) };
 }
 
 export const runnerRoutes = [

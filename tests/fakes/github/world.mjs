@@ -39,6 +39,7 @@ export class World extends EventEmitter {
     this.renames = new Map(); // "owner/name" -> "owner/name"
     this.deprecations = new Map(); // of runner versions
     this.release = firstRelease(); // that GitHub names for downloads
+    this.actions = new Set(); // paths of archives
     this.repositories = new Map();
     this.runs = new Map();
     this.jobs = new Map();
@@ -154,6 +155,7 @@ export class World extends EventEmitter {
       labels: spec.labels ?? [],
       group: spec.group ?? null,
       steps: spec.steps ?? [{ name: 'Run', run: 'true' }],
+      uses: spec.uses ?? [], // {repository, ref, sha}, resolved
       status: spec.status ?? 'queued',
       conclusion: null,
       runner: null,
