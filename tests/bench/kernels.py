@@ -33,8 +33,7 @@ def boot(directory, kernel):
 def measure(directory):
     config = pathlib.Path(directory, "mvrunner.yaml")
     config.write_text(json.dumps({"state_dir": directory, "profiles": [{"name": "a", "labels": ["a"]}]}))
-    built = subprocess.run([state.SOURCE / "kernel/build"], stdout=subprocess.PIPE, text=True, check=True)
-    kernels = [install(directory, config), install(directory, config, "--dir", built.stdout.strip())]
+    kernels = [install(directory, config), install(directory, config, "--dir", state.own_kernel())]
     times = {kernel: [] for kernel in kernels}
     for _ in range(RUNS):
         for kernel in kernels:

@@ -94,10 +94,15 @@ def add_images(state, other):
                     dirs_exist_ok=True)
 
 
-def add_own_kernel(state):
-    """Adds the kernel of kernel/build, which keeps what it has built; returns its name."""
+def own_kernel():
+    """The directory of the kernel of kernel/build, which keeps what it has built."""
     built = subprocess.run([SOURCE / "kernel/build"], check=True, stdout=subprocess.PIPE, text=True)
-    directory = pathlib.Path(built.stdout.strip())
+    return pathlib.Path(built.stdout.strip())
+
+
+def add_own_kernel(state):
+    """Adds that kernel to a state directory; returns its name."""
+    directory = own_kernel()
     _mvrunner(state, "kernel", "install", "--dir", directory)
     return (directory / "release").read_text().strip()
 

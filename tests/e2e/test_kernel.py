@@ -2,17 +2,10 @@
 distribution's kernel leaves to modules.
 """
 
-import pathlib
 import re
-import subprocess
 
 import harness
-
-
-def built():
-    """The directory of the kernel; it is in the cache (ctest's fixture kernel.build)."""
-    done = subprocess.run([harness.SOURCE / "kernel/build"], stdout=subprocess.PIPE, text=True, check=True)
-    return pathlib.Path(done.stdout.strip())
+import state
 
 
 class OwnKernel(harness.MvrunnerTest):
@@ -20,7 +13,7 @@ class OwnKernel(harness.MvrunnerTest):
 
     def setUp(self):
         super().setUp()
-        self.kernel = built()
+        self.kernel = state.own_kernel()
         self.release = (self.kernel / "release").read_text().strip()
         done = self.cli("kernel", "install", "--dir", self.kernel)
         self.assertEqual((done.returncode, done.stdout), (0, f"{self.release}\n"), done.stderr)
