@@ -179,9 +179,9 @@ Result<void> ActionStore::write_drive(const std::string& name,
   Ext4Options options;
   options.label = "actions";
   options.rootfs = false;
-  TRY(write_tree_image(archives(), drive, options));
+  TRY_ASSIGN(const Ext4Report report, write_tree_image(archives(), drive, options));
   TRY(check_ext4(drive));
-  TRY_ASSIGN(Manifest manifest, describe_drive(drive));
+  Manifest manifest = describe_drive(report);
   manifest.name = name;
   manifest.builder = "mvrunner action update";
   manifest.labels = {{"archives", std::to_string(archives_here.size())},

@@ -274,13 +274,8 @@ Result<Manifest> import_image(const ImportOptions& options) {
   source.files.clear();
   TRY(sys::remove_tree(scratch));
   TRY(check_ext4(rootfs));
-  Manifest manifest;
+  Manifest manifest = describe_drive(report);
   manifest.name = options.name;
-  manifest.digest = report.digest;
-  manifest.size = report.size;
-  manifest.allocated = report.allocated;
-  manifest.created =
-      format_iso8601(std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
   manifest.builder = "import";
   manifest.source = options.source + (source.digest.empty() ? "" : "@" + source.digest);
   manifest.architecture = source.config.architecture;

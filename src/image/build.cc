@@ -13,6 +13,7 @@
 #include "image/entry_store.h"
 #include "image/ext4_image.h"
 #include "image/flatten.h"
+#include "image/tree_image.h"
 #include "sys/files.h"
 
 namespace mvr::image {
@@ -166,37 +167,34 @@ Result<ImageConfig> usable_config(const Builder& builder, const std::string& id)
   return config;
 }
 
-Result<void> write_stream(const std::vector<std::string>& argv, const Builder& builder,
-                          const BuildOptions& options, const std::string& work) {
-  TRY_ASSIGN(TreeStream tree,
-             TreeStream::start({argv, extra_environment(builder), work + "/tree.log"}));
-  TarLayer layer;
-  layer.fd = tree.fd();
-  layer.what = "the tree that " + builder.name + " made";
-  layer.whiteouts = false;
+Result<Ext4Report> write_stream(const std::vector<std::string>& argv, const Builder& builder,
+                                const BuildOptions& options, const std::string& work) {
   Ext4Options ext4;
   ext4.label = options.name;
   ext4.bar = options.bar;
   const std::string output = work + "/rootfs.ext4";
-  auto written = write_ext4_image({layer}, output, ext4);
-  // The command's own failure explains a truncated archive better than the archive does.
-  TRY(tree.finish(written.has_value()));
-  if (!written) return fail(std::move(written).error());
-  return check_ext4(output);
+  TreeCommand tree;
+  tree.argv = argv;
+  tree.extra_environment = extra_environment(builder);
+  tree.what = "the tree that " + builder.name + " made";
+  tree.log = work + "/tree.log";
+  TRY_ASSIGN(Ext4Report report, write_command_image(tree, output, ext4));
+  TRY(check_ext4(output));
+  return report;
 }
 
-Result<void> write_rootfs(const Builder& builder, const BuildOptions& options,
-                          const BuildRequest& request, const std::string& id) {
+Result<Ext4Report> write_rootfs(const Builder& builder, const BuildOptions& options,
+                                const BuildRequest& request, const std::string& id) {
   say(options, "writing the filesystem");
   const std::string work = std::filesystem::path(request.id_file).parent_path().string();
   if (builder.kind == Builder::Kind::docker) {
     return write_stream(tar_command(builder, request), builder, options, work);
   }
   TRY_ASSIGN(WorkingContainer container, WorkingContainer::make(builder, id));
-  TRY(write_stream(container.tar_command(), builder, options, work));
+  TRY_ASSIGN(Ext4Report report, write_stream(container.tar_command(), builder, options, work));
   // A container that stays is not worth a failed build: the next one sweeps it.
   if (auto removed = container.remove(); !removed) say(options, removed.error().what);
-  return {};
+  return report;
 }
 
 void take_config(Manifest& manifest, ImageConfig config) {
@@ -216,8 +214,8 @@ Result<Manifest> make_rootfs(const Builder& builder, const BuildOptions& options
   say(options, "building " + recipe.dockerfile + " with " + builder.to_text());
   TRY_ASSIGN(const std::string id, run_build(builder, request));
   TRY_ASSIGN(ImageConfig config, usable_config(builder, id));
-  TRY(write_rootfs(builder, options, request, id));
-  TRY_ASSIGN(Manifest manifest, describe_drive(work + "/rootfs.ext4"));
+  TRY_ASSIGN(const Ext4Report report, write_rootfs(builder, options, request, id));
+  Manifest manifest = describe_drive(report);
   take_config(manifest, std::move(config));
   manifest.name = options.name;
   manifest.builder = builder.to_text();

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "image/ext4_image.h"
 #include "image/store.h"
 
 namespace mvr::image {
@@ -15,8 +16,9 @@ namespace mvr::image {
 // "[a-z0-9][a-z0-9._-]{0,63}"; `noun` is for the error text.
 Result<void> check_entry_name(const std::string& name, const std::string& noun);
 
-// Size, allocated size, digest and time of a finished data file; the rest of the manifest is empty.
-Result<Manifest> describe_drive(const std::string& path);
+// Size, allocated size, digest and time of a filesystem just written; the rest of the manifest is
+// empty.
+Manifest describe_drive(const Ext4Report& written);
 // What this host's VMs run, in the words of image configs: "amd64", "arm64".
 std::string host_architecture();
 

@@ -1,18 +1,14 @@
 #include "image/flatten.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <utility>
 
 #include "base/text.h"
 #include "image/program.h"
-#include "sys/files.h"
+#include "sys/process.h"
 
 namespace mvr::image {
 namespace {
@@ -115,44 +111,6 @@ std::vector<std::string> WorkingContainer::tar_command() const {
   if (builder_.is_rootless) argv = {builder_.program, "unshare"};
   argv.insert(argv.end(), {"/bin/sh", "-c", kTarScript, "sh", builder_.program, name_});
   return argv;
-}
-
-TreeStream::TreeStream(Options options, Fd read, sys::Process process)
-    : options_(std::move(options)), read_(std::move(read)), process_(std::move(process)) {}
-
-Result<TreeStream> TreeStream::start(const Options& options) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
-  Fd read(ends[0]);
-  Fd write(ends[1]);
-  const Fd log(::open(options.log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!log) return fail_errno(errno, options.log);
-  sys::SpawnOptions spawn;
-  spawn.argv = options.argv;
-  spawn.env = inherited_environment();
-  spawn.env.insert(spawn.env.end(), options.extra_environment.begin(),
-                   options.extra_environment.end());
-  spawn.fds = {{write.get(), STDOUT_FILENO}, {log.get(), STDERR_FILENO}};
-  spawn.die_with_parent = true;
-  TRY_ASSIGN(sys::Process process, sys::Process::spawn(spawn));
-  TRY(write.close());
-  return TreeStream(options, std::move(read), std::move(process));
-}
-
-Result<void> TreeStream::finish(bool reader_is_content) {
-  if (reader_is_content) {
-    // Reads on to the end, so that what pads the archive does not meet a closed pipe.
-    std::array<char, 4096> rest{};
-    ssize_t got = 1;
-    while (got > 0 || (got < 0 && errno == EINTR)) got = ::read(read_.get(), rest.data(), 4096);
-  }
-  TRY(read_.close());
-  TRY_ASSIGN(const sys::Exit exit, process_.wait(kCommandLimit));
-  const bool is_hung_up = exit.signal == SIGPIPE || exit.code == 128 + SIGPIPE;
-  if (exit.ok() || (!reader_is_content && is_hung_up)) return {};
-  const auto said = sys::read_file(options_.log, 1U << 20U);
-  return fail(Errc::unavailable, "reading the tree of the image: " + exit.to_text() + ": " +
-                                     last_words(said ? *said : ""));
 }
 
 }  // namespace mvr::image

@@ -1,12 +1,11 @@
-// A built image as one tar stream: its whole tree, owners and attributes kept.
+// A built image, mounted to be read as one tar stream: its whole tree, owners and attributes kept.
 #pragma once
 
 #include <string>
+#include <vector>
 
-#include "base/fd.h"
 #include "base/result.h"
 #include "image/builder.h"
-#include "sys/process.h"
 
 namespace mvr::image {
 
@@ -32,27 +31,6 @@ class WorkingContainer {
   WorkingContainer(Builder builder, std::string name);
   Builder builder_;
   std::string name_;
-};
-
-// A command whose stdout is read. What it says on stderr goes to a file for an error text.
-class TreeStream {
- public:
-  struct Options {
-    std::vector<std::string> argv;
-    std::vector<std::string> extra_environment;
-    std::string log;  // where its stderr goes
-  };
-  static Result<TreeStream> start(const Options& options);
-  [[nodiscard]] int fd() const { return read_.get(); }
-  // After the reader has had its say: Err when the command failed, with what it said. A reader
-  // that gave up early has closed the stream on it, which counts as the reader's failure.
-  Result<void> finish(bool reader_is_content);
-
- private:
-  TreeStream(Options options, Fd read, sys::Process process);
-  Options options_;
-  Fd read_;
-  sys::Process process_;
 };
 
 }  // namespace mvr::image

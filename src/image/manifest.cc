@@ -174,15 +174,11 @@ std::string image_id(const Manifest& manifest) {
   return "sha256:" + sys::sha256_text(object.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-Result<Manifest> describe_drive(const std::string& path) {
+Manifest describe_drive(const Ext4Report& written) {
   Manifest manifest;
-  std::error_code error;
-  manifest.size = Bytes{std::filesystem::file_size(path, error)};
-  if (error) return fail_errno(error.value(), path);
-  manifest.allocated = sys::allocated_size(path);
-  const std::string digest = sys::sha256_file(path);
-  if (digest.empty()) return fail(Errc::io, path + " could not be read back");
-  manifest.digest = "sha256:" + digest;
+  manifest.size = written.size;
+  manifest.allocated = written.allocated;
+  manifest.digest = written.digest;
   manifest.created =
       format_iso8601(std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()));
   return manifest;

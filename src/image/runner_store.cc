@@ -41,24 +41,25 @@ bool is_version(std::string_view text) {
 }
 
 // The release, plain files owned by root.
-Result<void> write_drive(const std::string& source, const std::string& drive) {
+Result<Ext4Report> write_drive(const std::string& source, const std::string& drive) {
   Ext4Options options;
   options.label = "tools";
   options.rootfs = false;
   options.program = kListener;
   struct stat facts {};
   if (::stat(source.c_str(), &facts) != 0) return fail_errno(errno, source);
-  if (S_ISDIR(facts.st_mode)) {
-    TRY(context(write_tree_image(source, drive, options), source + ": not a runner release"));
-  } else {
+  const auto write = [&]() -> Result<Ext4Report> {
+    if (S_ISDIR(facts.st_mode)) return write_tree_image(source, drive, options);
     TRY_ASSIGN(const Fd tarball, sys::open_read(source));
     TarLayer layer;
     layer.fd = tarball.get();
     layer.what = source;
     layer.whiteouts = false;
-    TRY(context(write_ext4_image({layer}, drive, options), source + ": not a runner release"));
-  }
-  return check_ext4(drive);
+    return write_ext4_image({layer}, drive, options);
+  };
+  TRY_ASSIGN(Ext4Report report, context(write(), source + ": not a runner release"));
+  TRY(check_ext4(drive));
+  return report;
 }
 
 std::string use_path(const std::string& state_dir) { return state_dir + "/runners/" + kUse; }
@@ -156,8 +157,8 @@ Result<Manifest> RunnerStore::install(const RunnerInstall& wanted) const {
   }
   TRY_ASSIGN(const WorkDirectory work, store.make_work_directory());
   const std::string drive = work.path() + "/" + kDrive;
-  TRY(write_drive(wanted.source, drive));
-  TRY_ASSIGN(Manifest manifest, describe_drive(drive));
+  TRY_ASSIGN(const Ext4Report report, write_drive(wanted.source, drive));
+  Manifest manifest = describe_drive(report);
   TRY(describe_release(wanted, manifest));
   const bool becomes_current = wanted.name == kCurrentRunner;
   manifest.name = becomes_current ? own_name(manifest) : wanted.name;

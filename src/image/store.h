@@ -18,7 +18,7 @@ namespace mvr::image {
 struct Manifest {
   std::string name;    // of an image: the tag it was found by, else the one it was made for
   std::string id;      // of an image: "sha256:<hex>" over what makes it what it is, see image_id()
-  std::string digest;  // "sha256:<hex>" of the data: of the file, or the tree it was written from
+  std::string digest;  // "sha256:<hex>" of the tree in it, see Ext4Report
   Bytes size;          // apparent
   Bytes allocated;
   std::string created;  // ISO 8601
