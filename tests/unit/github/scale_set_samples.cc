@@ -63,13 +63,15 @@ std::string session_json(const std::string& queue, const std::string& token,
 
 std::string entry_json(const std::string& type, std::int64_t request, const std::string& job,
                        const std::string& more) {
+  // All of one time: jobs of two calls would be of two ages where a second ends between them.
+  static const std::string queued = format_iso8601(sys::wall_now());
   return R"({"messageType":")" + type + R"(","runnerRequestId":)" + std::to_string(request) +
          R"(,"jobId":")" + job +
          R"(","repositoryName":"app","ownerName":"acme","jobDisplayName":"build )" + job +
          R"(","jobWorkflowRef":"acme/app/.github/workflows/ci.yml@refs/heads/main",)"
          R"("workflowRunId":9001,"eventName":"push","requestLabels":["mv"],)"
          R"("queueTime":")" +
-         format_iso8601(sys::wall_now()) + "\"" + more + "}";
+         queued + "\"" + more + "}";
 }
 
 std::string message_json(std::int64_t id, const std::string& entries,
