@@ -42,7 +42,13 @@ def run(*argv, **options):
     return subprocess.run(argv, check=True, capture_output=True, text=True, **options)
 
 
+def settle():
+    """What was written before is no part of what comes: nobody's sync waits for it."""
+    os.sync()
+
+
 def timed(action):
+    settle()
     before = time.monotonic()
     action()
     return time.monotonic() - before
@@ -53,6 +59,7 @@ def pack(tree, output):
 
 
 def by_writer(tar, output, memory):
+    settle()
     seconds, kib = run(PROGRAM, tar, output).stdout.split()
     memory.append(int(kib))
     return float(seconds)
