@@ -13,6 +13,7 @@
 #include "image/entry_store.h"
 #include "image/ext4_image.h"
 #include "image/flatten.h"
+#include "image/program.h"
 #include "image/tree_image.h"
 #include "sys/files.h"
 
@@ -175,7 +176,9 @@ Result<Ext4Report> write_stream(const std::vector<std::string>& argv, const Buil
   const std::string output = work + "/rootfs.ext4";
   TreeCommand tree;
   tree.argv = argv;
-  tree.extra_environment = extra_environment(builder);
+  tree.environment = inherited_environment();
+  const std::vector<std::string> extra = extra_environment(builder);
+  tree.environment.insert(tree.environment.end(), extra.begin(), extra.end());
   tree.what = "the tree that " + builder.name + " made";
   tree.log = work + "/tree.log";
   TRY_ASSIGN(Ext4Report report, write_command_image(tree, output, ext4));

@@ -32,9 +32,7 @@ class TreeStream {
     if (!log) return fail_errno(errno, command.log);
     sys::SpawnOptions spawn;
     spawn.argv = command.argv;
-    spawn.env = inherited_environment();
-    spawn.env.insert(spawn.env.end(), command.extra_environment.begin(),
-                     command.extra_environment.end());
+    spawn.env = command.environment;
     spawn.fds = {{write.get(), STDOUT_FILENO}, {log.get(), STDERR_FILENO}};
     spawn.die_with_parent = true;
     TRY_ASSIGN(sys::Process process, sys::Process::spawn(spawn));
@@ -109,6 +107,8 @@ Result<Ext4Report> write_tree_image(const std::string& directory, const std::str
               "--sparse",
               "--directory=" + from,
               "."};
+  // Nothing of this process's own: TAR_OPTIONS would change what is written.
+  tar.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"};
   tar.what = directory;
   tar.log = output + ".log";
   auto report = write_command_image(tar, output, options);

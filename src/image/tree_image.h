@@ -12,9 +12,9 @@ namespace mvr::image {
 // A command that writes a tree to its stdout, as tar.
 struct TreeCommand {
   std::vector<std::string> argv;
-  std::vector<std::string> extra_environment;  // "NAME=VALUE", beside this process's own
-  std::string what;                            // names the tree in errors
-  std::string log;                             // a file for its stderr, made anew
+  std::vector<std::string> environment;  // all of it, "NAME=VALUE"
+  std::string what;                      // names the tree in errors
+  std::string log;                       // a file for its stderr, made anew
 };
 
 // As write_ext4_image() of one layer. The command's own failure, with what it said, is told before

@@ -50,6 +50,18 @@ TEST_CASE("an unpacked runner directory is installed and left as it was") {
   CHECK(names_in(dir / "runner") == std::vector<std::string>{"bin", "config.sh"});
 }
 
+TEST_CASE("what tar is told by the environment does not change a drive") {
+  const TempDir dir;
+  make_release(dir / "runner");
+  const RunnerStore store(dir / "state");
+  ::setenv("TAR_OPTIONS", "--exclude=config.sh", 1);
+  const auto installed = store.install("dev", dir / "runner");
+  ::unsetenv("TAR_OPTIONS");
+  INFO(error_of(installed));
+  REQUIRE(installed.has_value());
+  CHECK(contains(debugfs(store.drive_path("dev"), "ls -p /"), "config.sh"));
+}
+
 TEST_CASE("installing again under a name replaces it, also while a VM holds the old one") {
   const TempDir dir;
   make_release(dir / "runner");
