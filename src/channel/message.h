@@ -24,6 +24,7 @@ inline constexpr int kVersion = 1;
 inline constexpr std::size_t kMaxRecord = std::size_t{256} * 1024;
 inline constexpr std::size_t kMaxChunk = std::size_t{64} * 1024;  // bytes in one Output or Input
 inline constexpr std::string_view kPortName = "dev.mvrunner.agent.0";
+inline constexpr std::uint32_t kVsockPort = 1024;  // of the host, where there is no such port
 
 // ---- host -> agent -----------------------------------------------------------------------------
 

@@ -128,16 +128,22 @@ Result<Fd> open_existing(const std::string& path) {
   return fd;
 }
 
-Result<Fd> make_tap(const std::string& name) {
+// Makes the tap or, without IFF_TUN_EXCL, attaches to it.
+Result<Fd> open_tap(const std::string& name, int flags) {
   TRY_ASSIGN(ifreq request, request_for(name));
   Fd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
   if (!fd) return fail_errno(errno, "open /dev/net/tun");
-  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
-  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) {
-    if (errno == EBUSY) return fail(Errc::exists, "interface " + name + " exists");
-    return fail_errno(errno, "make the tap " + name);
-  }
+  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags);
+  if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) return fail_errno(errno, "tap " + name);
   return fd;
+}
+
+Result<Fd> make_tap(const std::string& name) {
+  auto tap = open_tap(name, IFF_TUN_EXCL);
+  if (!tap && tap.error().code == Errc::busy) {
+    return fail(Errc::exists, "interface " + name + " exists");
+  }
+  return tap;
 }
 
 Result<void> write_sysctl_here(const std::string& name, const std::string& value) {
@@ -199,6 +205,25 @@ Result<Fd> create_tap(const Fd& netns, const std::string& name, const std::strin
     return set_up(name);
   }));
   return tap;
+}
+
+Result<void> give_tap(Fd tap, uid_t uid) {
+  if (::ioctl(tap.get(), TUNSETOWNER, static_cast<unsigned long>(uid)) != 0) {
+    return fail_errno(errno, "give the tap to user " + std::to_string(uid));
+  }
+  if (::ioctl(tap.get(), TUNSETPERSIST, 1UL) != 0) return fail_errno(errno, "keep the tap");
+  return tap.close();
+}
+
+Result<void> remove_tap(const Fd& netns, const std::string& name) {
+  return in_netns(netns, [&]() -> Result<void> {
+    if (!interface_exists(name)) return {};
+    TRY_ASSIGN(Fd tap, open_tap(name, 0));
+    if (::ioctl(tap.get(), TUNSETPERSIST, 0UL) != 0) {
+      return fail_errno(errno, "remove the tap " + name);
+    }
+    return tap.close();
+  });
 }
 
 Result<std::vector<std::string>> list_interfaces(const Fd& netns) {

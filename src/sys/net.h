@@ -1,6 +1,8 @@
 // Network namespaces, taps, addresses; the veth pair through iproute2's `ip -batch`.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -22,6 +24,11 @@ Result<void> in_netns(const Fd& netns, const std::function<Result<void>()>& acti
 // descriptor. Up, with the address set. Name below 16 bytes.
 Result<Fd> create_tap(const Fd& netns, const std::string& name, const std::string& address,
                       unsigned prefix);
+// Leaves a tap of create_tap() to the programs of this user, which attach to it by name: it stays
+// without a descriptor until remove_tap().
+Result<void> give_tap(Fd tap, uid_t uid);
+// Absent is ok. Err busy while a program is attached.
+Result<void> remove_tap(const Fd& netns, const std::string& name);
 // Whether this namespace has the interface. Asks the kernel, not /sys: that shows the namespace of
 // whoever mounted it.
 bool interface_exists(const std::string& name);

@@ -13,4 +13,8 @@ namespace mvr::sys {
 // `shown`: what errors call it. Err busy: a mount point.
 Result<Fd> open_below(int parent, const char* name, const std::string& shown);
 
+// The same for whatever `name` is, as a mere reference (O_PATH): what is found there can be looked
+// at, and reached through /proc/self/fd, without being exchanged in between.
+Result<Fd> refer_below(int parent, const char* name, const std::string& shown);
+
 }  // namespace mvr::sys

@@ -1,8 +1,10 @@
 #include "vmm/machine.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace mvr::vmm {
@@ -17,12 +19,31 @@ std::string_view accel_name(Accel accel) {
   return "?";
 }
 
+Result<Fd> create_console(const std::string& path) {
+  Fd file(
+      ::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file) return fail_errno(errno, "create the console " + path);
+  return file;
+}
+
+std::uint64_t file_size_limit(const MachineSpec& spec) {
+  std::uint64_t limit = spec.console_limit.value;
+  for (const Drive& drive : spec.drives) {
+    struct stat info {};
+    if (drive.read_only || ::stat(drive.path.c_str(), &info) != 0) continue;
+    limit = std::max(limit, static_cast<std::uint64_t>(info.st_size));
+  }
+  return limit;
+}
+
 Result<bool> bound_console(const std::string& path, Bytes limit) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return fail_errno(errno, "console " + path);
   if (!S_ISREG(info.st_mode)) return fail(Errc::invalid, "console " + path + ": not a file");
-  if (Bytes{static_cast<std::uint64_t>(info.st_size)} <= limit) return false;
-  // The VMM appends: its next byte goes to the new end.
+  // A writer that does not append leaves a hole where the file was emptied before it.
+  constexpr std::int64_t kBlock = 512;
+  const std::int64_t used = std::min<std::int64_t>(info.st_size, info.st_blocks * kBlock);
+  if (Bytes{static_cast<std::uint64_t>(used)} <= limit) return false;
   if (::truncate(path.c_str(), 0) != 0) return fail_errno(errno, "empty console " + path);
   return true;
 }

@@ -20,11 +20,28 @@ namespace mvr::vmm {
 enum class Accel { kvm, tcg };
 std::string_view accel_name(Accel accel);
 
+// What a device may use of a host's resource: `size` in each `refill`, and `burst` once beyond
+// that.
+struct TokenBucket {
+  std::uint64_t size = 0;
+  std::uint64_t burst = 0;
+  Duration refill{1'000};
+};
+// Where there is no bucket there is no limit.
+struct RateLimit {
+  std::optional<TokenBucket> bytes;
+  std::optional<TokenBucket> operations;
+};
+
 struct Drive {
   std::string serial;  // "base", "scratch", "tools": how the guest finds it
   std::string path;
   bool read_only = true;
+  RateLimit rate{};  // Firecracker only
 };
+
+// What backs the guest's memory. `reserved`: 2 MiB pages of the host's pool (vm.nr_hugepages).
+enum class HugePages { none, transparent, reserved };
 
 // Everything of one VM as values; the same document for every backend.
 struct MachineSpec {
@@ -38,15 +55,23 @@ struct MachineSpec {
   std::vector<Drive> drives;
   std::string mac;
   int tap_fd = -1;       // open tap; the caller closes its copy after launch
-  std::string tap_name;  // for backends that open it by name
+  std::string tap_name;  // for backends that open it by name, in `netns`
+  std::string netns;     // path of the tap's network namespace
   std::string console;   // file: the guest's console and the VMM's own complaints, appended
   Bytes console_limit{8U << 20U};  // kept by bound_console()
   std::string agent_socket;
   std::string monitor_socket;
   std::uint32_t uid = 0;  // and gid; 0 keeps ours
   int cgroup_fd = -1;
-  std::vector<int> keep_open;  // inherited under any number: locks that live as long as the VMM
+  // Inherited under any number: locks that live as long as the VMM. Firecracker's jailer closes
+  // them; its VMM has names of its own for the files, which hold them as well.
+  std::vector<int> keep_open;
   Accel accel = Accel::tcg;
+  // Firecracker only.
+  RateLimit receive;
+  RateLimit transmit;
+  bool smt = false;  // the guest sees its CPUs as pairs of threads
+  HugePages huge_pages = HugePages::none;
 };
 
 // How the host side of the channel comes to be: we connect to a socket the VMM listens on (QEMU
@@ -69,15 +94,28 @@ class Backend {
   [[nodiscard]] virtual std::string_view name() const = 0;  // "qemu"
   [[nodiscard]] virtual std::string version() const = 0;    // "7.2.22"
   [[nodiscard]] virtual ChannelStyle channel_style() const = 0;
+  // Whether the tap is handed over as `tap_name` in `netns`, made for the VM's user and with nobody
+  // attached (sys::give_tap), instead of as `tap_fd`.
+  [[nodiscard]] virtual bool opens_tap_by_name() const = 0;
   // Starts the process. Err names the stage; nothing of ours is left behind then.
   virtual Result<sys::Process> launch(const MachineSpec& spec) = 0;
   // Connects to the monitor of a launched or adopted machine; retried by the caller while the
   // socket is not there yet (Err not_found or unavailable).
   virtual Result<std::unique_ptr<Monitor>> attach(sys::Loop& loop,
                                                   const std::string& monitor_socket) = 0;
+  // ChannelStyle::listen: makes the socket that now listens at `spec.agent_socket` the one that
+  // the guest reaches. launch() does it too; for a caller that listens anew, after a restart.
+  virtual Result<void> offer_channel(const MachineSpec& spec) = 0;
   // Memory the VMM process needs beside the guest's, for cgroup limits.
   [[nodiscard]] virtual Bytes overhead(Accel accel) const = 0;
 };
+
+// The console file, empty, as a VMM is to append to it: ours alone, its user needs no right to it.
+Result<Fd> create_console(const std::string& path);
+
+// What no file of the VMM needs to outgrow: its largest disk. It is also the console's bound while
+// no daemon looks after it.
+std::uint64_t file_size_limit(const MachineSpec& spec);
 
 // The guest decides how much it writes to its console. Empties the file when it is over `limit`
 // and says whether it did. To be called every few seconds; while nobody calls it, the VMM's file

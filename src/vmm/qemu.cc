@@ -18,26 +18,6 @@ namespace {
 constexpr Bytes kTranslationCache = mib(128);  // tb-size
 constexpr Bytes kOwnMemory = mib(150);         // heap, stacks, binaries, page cache slack
 
-// The console as QEMU will append to it. Ours: the VMM's user needs no right to it.
-Result<Fd> create_console(const std::string& path) {
-  Fd file(
-      ::open(path.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file) return fail_errno(errno, "create the console " + path);
-  return file;
-}
-
-// No file of the VMM needs to grow beyond its largest disk. It is the console's bound while no
-// daemon looks after it.
-std::uint64_t file_size_limit(const MachineSpec& spec) {
-  std::uint64_t limit = spec.console_limit.value;
-  for (const Drive& drive : spec.drives) {
-    struct stat info {};
-    if (drive.read_only || ::stat(drive.path.c_str(), &info) != 0) continue;
-    limit = std::max(limit, static_cast<std::uint64_t>(info.st_size));
-  }
-  return limit;
-}
-
 // The group that /dev/kvm is open to; a VM's own user is in no group otherwise.
 std::vector<gid_t> kvm_groups(const MachineSpec& spec) {
   struct stat info {};
@@ -69,6 +49,7 @@ class Qemu final : public Backend {
   [[nodiscard]] std::string_view name() const override { return "qemu"; }
   [[nodiscard]] std::string version() const override { return version_; }
   [[nodiscard]] ChannelStyle channel_style() const override { return ChannelStyle::connect; }
+  [[nodiscard]] bool opens_tap_by_name() const override { return false; }
   [[nodiscard]] Bytes overhead(Accel accel) const override {
     return accel == Accel::tcg ? kOwnMemory + kTranslationCache : kOwnMemory;
   }
@@ -83,6 +64,8 @@ class Qemu final : public Backend {
                                           const std::string& monitor_socket) override {
     return attach_qmp(loop, monitor_socket);
   }
+
+  Result<void> offer_channel(const MachineSpec&) override { return {}; }  // QEMU listens itself
 
  private:
   Result<sys::Process> start(const MachineSpec& spec) {
