@@ -23,15 +23,13 @@ struct InstanceInfo {
 };
 // The answer to GET /. Err protocol for anything that Firecracker does not say.
 Result<InstanceInfo> decode_instance(int status, std::string_view body);
-// The end that a request without an answer's body had. Err invalid with what Firecracker refused
-// it for.
+// The answer to a request that only asks for something to be done. Err invalid with the reason
+// that Firecracker gave for refusing, protocol for anything it does not say.
 Result<void> decode_done(int status, std::string_view body);
 
-// What the end of a VMM's log says of its end, as a word for Monitor::end_reason(): "guest-reset",
-// "vmm-exit-148" for an error, and "" while it has not ended by itself.
+// What the end of a VMM's log says of its end, for Monitor::end_reason(): "guest-reset",
+// "vmm-error 151: a file outgrew its limit", and "" while it has not ended by itself.
 std::string end_in_log(std::string_view log);
-// What an exit code of Firecracker's means; empty for those that mean nothing special.
-std::string_view exit_meaning(int code);
 
 // Connects. Err not_found while there is no socket, unavailable while nobody listens. What is
 // asked is asked on the loop; a VMM that is not the one expected, or breaks the protocol, is not

@@ -259,12 +259,15 @@ TEST_CASE("a directory below another is reached through no link, and not from ou
   const auto root = open_read(directory / "root");
   REQUIRE(root);
   CHECK(open_below(root->get(), "a/b", "b"));
+  CHECK(refer_below(root->get(), "a/b", "b"));
   for (const char* path : {"link/b", "link", "a/c", "../elsewhere", "a/../../elsewhere"}) {
     INFO(path);
     CHECK_FALSE(open_below(root->get(), path, path));
+    CHECK_FALSE(refer_below(root->get(), path, path));
   }
   CHECK_FALSE(open_below(root->get(), (directory / "root/a").c_str(), "a"));
   CHECK(open_below(root->get(), "a/x", "x").error().code == Errc::not_found);
+  CHECK(refer_below(root->get(), "a/x", "x").error().code == Errc::not_found);
 }
 
 }  // namespace

@@ -144,6 +144,27 @@ TEST_CASE("a tap is up with its address and goes with its descriptor") {
   CHECK(list_interfaces(netns.fd()) == std::vector<std::string>{"lo"});
 }
 
+TEST_CASE("a tap that was given away stays for programs of its user until it is removed") {
+  MVR_NEEDS_ROOT();
+  const Netns netns;
+  REQUIRE(give_tap(create_tap(netns.fd(), "mvt0", "10.77.0.1", 30).value(), 2'000'123));
+  const std::string shown = ip_in(netns, {"-details", "tuntap", "show"});
+  CHECK(contains(shown, "mvt0: tap"));
+  CHECK(contains(shown, "user 2000123"));
+  CHECK(contains(ip_in(netns, {"address", "show", "mvt0"}), "inet 10.77.0.1/30"));
+  REQUIRE(remove_tap(netns.fd(), "mvt0"));
+  CHECK(list_interfaces(netns.fd()) == std::vector<std::string>{"lo"});
+  CHECK(remove_tap(netns.fd(), "mvt0"));
+}
+
+TEST_CASE("a tap that a program is attached to is not removed") {
+  MVR_NEEDS_ROOT();
+  const Netns netns;
+  const auto tap = create_tap(netns.fd(), "mvt0", "10.77.0.1", 30);
+  REQUIRE(tap);
+  CHECK(remove_tap(netns.fd(), "mvt0").error().code == Errc::busy);
+}
+
 TEST_CASE("a tap that cannot be set up leaves nothing") {
   MVR_NEEDS_ROOT();
   const Netns netns;
