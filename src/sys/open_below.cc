@@ -14,7 +14,7 @@ namespace {
 
 Result<Fd> open_with(std::uint64_t flags, int parent, const char* name, const std::string& shown) {
   open_how how{};
-  how.flags = flags | O_NOFOLLOW | O_CLOEXEC;
+  how.flags = flags | O_CLOEXEC;
   how.resolve = RESOLVE_NO_XDEV | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   Fd fd(static_cast<int>(::syscall(SYS_openat2, parent, name, &how, sizeof how)));
   if (fd) return fd;
@@ -25,10 +25,11 @@ Result<Fd> open_with(std::uint64_t flags, int parent, const char* name, const st
 }  // namespace
 
 Result<Fd> open_below(int parent, const char* name, const std::string& shown) {
-  return open_with(O_RDONLY | O_DIRECTORY, parent, name, shown);
+  return open_with(O_RDONLY | O_DIRECTORY | O_NOFOLLOW, parent, name, shown);
 }
 
 Result<Fd> refer_below(int parent, const char* name, const std::string& shown) {
+  // With O_NOFOLLOW a link at the end would itself be what is referred to.
   return open_with(O_PATH, parent, name, shown);
 }
 

@@ -148,9 +148,9 @@ TEST_CASE("a tap that was given away stays for programs of its user until it is 
   MVR_NEEDS_ROOT();
   const Netns netns;
   REQUIRE(give_tap(create_tap(netns.fd(), "mvt0", "10.77.0.1", 30).value(), 2'000'123));
-  const std::string shown = ip_in(netns, {"-details", "tuntap", "show"});
-  CHECK(contains(shown, "mvt0: tap"));
-  CHECK(contains(shown, "user 2000123"));
+  const std::string shown = ip_in(netns, {"-details", "link", "show", "mvt0"});
+  CHECK(contains(shown, "type tap"));
+  CHECK(contains(shown, "persist on user 2000123"));
   CHECK(contains(ip_in(netns, {"address", "show", "mvt0"}), "inet 10.77.0.1/30"));
   REQUIRE(remove_tap(netns.fd(), "mvt0"));
   CHECK(list_interfaces(netns.fd()) == std::vector<std::string>{"lo"});
