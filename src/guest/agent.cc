@@ -98,7 +98,7 @@ void Agent::say_hello() {
 Result<void> Agent::set_up() {
   TRY_ASSIGN(const std::string line, read_file("/proc/cmdline"));
   TRY_ASSIGN(words_, parse_command_line(line));
-  TRY_ASSIGN(root_, enter_root());
+  TRY_ASSIGN(root_, enter_root(words_.drives));
   if (!root_.mounted) return {};
   TRY(set_up_system());
   TRY(set_hostname(words_.hostname));

@@ -1,11 +1,13 @@
-// The agent's end of the channel: a virtio-serial port.
+// The agent's end of the channel: a virtio-serial port or, where the VM has vsock instead, a
+// connection out to the host, made again whenever it has ended.
 //
-// The kernel shows an absent host as POLLHUP, a read of 0 bytes and, for bytes written in that
-// moment, silent loss. So nothing is written while the host is away, and the agent's answer to
+// Of a port the kernel shows an absent host as POLLHUP, a read of 0 bytes and, for bytes written in
+// that moment, silent loss. So nothing is written while the host is away, and the agent's answer to
 // `sync` repeats hello and state. SIGIO (to this process) tells that the host came or went.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,10 +20,15 @@ namespace mvr::guest {
 
 class Port {
  public:
-  static bool is_present();
-  // Waits until the port named channel::kPortName is there.
-  static Result<Port> open(std::chrono::milliseconds limit);
+  using Connect = std::function<Result<Fd>()>;
 
+  static bool is_present();
+  // Waits until the port named channel::kPortName or vsock is there.
+  static Result<Port> open(std::chrono::milliseconds limit);
+  // Over the sockets that `connect` makes.
+  static Port over(Connect connect) { return Port(Fd(), std::move(connect)); }
+
+  // -1: the host is away.
   [[nodiscard]] int descriptor() const { return file_.get(); }
   [[nodiscard]] bool is_connected() const { return connected_; }
   // Looks whether the host is there now. A returning host gets a begun record from its start.
@@ -33,9 +40,13 @@ class Port {
   Result<bool> send(Outbox& outbox);
 
  private:
-  explicit Port(Fd file) : file_(std::move(file)) {}
+  Port(Fd file, Connect connect) : file_(std::move(file)), connect_(std::move(connect)) {}
+  static Result<Port> open_serial(const std::string& path);
+  void refresh_socket(Outbox& outbox);
+  void lose_host();
 
   Fd file_;
+  Connect connect_;  // none: a virtio-serial port
   bool connected_ = false;
   channel::Deframer deframer_;
 };

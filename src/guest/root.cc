@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -39,26 +40,41 @@ constexpr std::array<Bound, 3> kBound{{{"docker", "/var/lib/docker", 0710},
                                        {"containerd", "/var/lib/containerd", 0711},
                                        {"tmp", "/tmp", 01777}}};
 
-std::optional<std::string> find_drive(const std::string& serial) {
-  for (const std::string& name : list_directory("/sys/block")) {
-    if (name.substr(0, 2) != "vd") continue;
-    if (read_file("/sys/block/" + name + "/serial").value_or(std::string()) == serial) {
-      return "/dev/" + name;
-    }
-  }
-  return std::nullopt;
-}
+class Drives {
+ public:
+  explicit Drives(const std::vector<std::string>& order) : order_(order) {}
 
-std::optional<std::string> wait_for_drive(const std::string& serial,
-                                          std::chrono::milliseconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  auto drive = find_drive(serial);
-  while (!drive && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(kLookAgain);
-    drive = find_drive(serial);
+  [[nodiscard]] std::optional<std::string> find(const std::string& serial) const {
+    for (const std::string& name : list_directory("/sys/block")) {
+      if (name.substr(0, 2) == "vd" && is_called(name, serial)) return "/dev/" + name;
+    }
+    return std::nullopt;
   }
-  return drive;
-}
+
+  [[nodiscard]] std::optional<std::string> wait_for(const std::string& serial,
+                                                    std::chrono::milliseconds limit) const {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    auto drive = find(serial);
+    while (!drive && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(kLookAgain);
+      drive = find(serial);
+    }
+    return drive;
+  }
+
+ private:
+  [[nodiscard]] bool is_called(const std::string& name, const std::string& serial) const {
+    if (order_.empty()) {
+      return read_file("/sys/block/" + name + "/serial").value_or(std::string()) == serial;
+    }
+    // At most 16 (words.h), so that the letters do not end.
+    const auto place = std::find(order_.begin(), order_.end(), serial);
+    return place != order_.end() &&
+           name == std::string("vd") + static_cast<char>('a' + (place - order_.begin()));
+  }
+
+  const std::vector<std::string>& order_;
+};
 
 Result<void> mount_at(const std::string& source, const std::string& target, const char* type,
                       unsigned long flags, const std::string& options) {
@@ -122,10 +138,10 @@ Result<void> mount_tools(const std::string& tools, const std::string& scratch) {
 }
 
 // Mounts the drives below the initramfs; empty when there is no tools drive.
-Result<Fd> mount_drives(const std::string& base, const std::string& scratch) {
+Result<Fd> mount_drives(const Drives& drives, const std::string& base, const std::string& scratch) {
   TRY(mount_at(base, "/base", "ext4", MS_RDONLY | MS_NOATIME, ""));
   TRY(mount_at(scratch, "/scratch", "ext4", MS_NOATIME, "discard"));
-  const auto tools = find_drive("tools");
+  const auto tools = drives.find("tools");
   if (!tools) return Fd();
   TRY(mount_at(*tools, "/tools", "ext4", MS_RDONLY | MS_NOATIME, ""));
   return open_directory("/tools");
@@ -133,8 +149,8 @@ Result<Fd> mount_drives(const std::string& base, const std::string& scratch) {
 
 // A job that has to do without archives takes longer, and that is all: in no way does its VM depend
 // on them.
-void mount_action_archives(Root& root) {
-  const auto drive = find_drive("actions");
+void mount_action_archives(const Drives& drives, Root& root) {
+  const auto drive = drives.find("actions");
   if (!drive) return;
   constexpr unsigned long kFlags = MS_RDONLY | MS_NOATIME | MS_NOSUID | MS_NODEV;
   root.action_archives = context(mount_at(*drive, kActionArchives, "ext4", kFlags, ""),
@@ -150,12 +166,13 @@ std::string path_of(const Fd& directory) {
   return "/proc/self/fd/" + std::to_string(directory.get());
 }
 
-Result<Root> enter_root() {
-  const auto base = wait_for_drive("base", kFirstDrive);
+Result<Root> enter_root(const std::vector<std::string>& order) {
+  const Drives drives(order);
+  const auto base = drives.wait_for("base", kFirstDrive);
   if (!base) return Root{};
-  const auto scratch = wait_for_drive("scratch", kOtherDrive);
+  const auto scratch = drives.wait_for("scratch", kOtherDrive);
   if (!scratch) return fail(Errc::not_found, "there is a base drive but no scratch drive");
-  TRY_ASSIGN(const Fd tools, mount_drives(*base, *scratch));
+  TRY_ASSIGN(const Fd tools, mount_drives(drives, *base, *scratch));
   TRY_ASSIGN(const Fd scratch_directory, open_directory("/scratch"));
   const Fd kernel_files(::open(kKernelFiles, O_PATH | O_DIRECTORY | O_CLOEXEC));
   Fd engine_modules(::open(kEngineModules, O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -169,7 +186,7 @@ Result<Root> enter_root() {
   root.mounted = true;
   root.tools = static_cast<bool>(tools);
   root.engine_modules = std::move(engine_modules);
-  mount_action_archives(root);
+  mount_action_archives(drives, root);
   return root;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -22,8 +23,9 @@ struct Root {
 // To reach a directory that has no path any more.
 std::string path_of(const Fd& directory);
 
-// Finds the drives by serial, mounts an overlay of base (below) and scratch (above), moves into
-// it, and binds directories of the scratch over those that must not lie on an overlay.
-Result<Root> enter_root();
+// Finds the drives by serial or, where VMMs give none of our choice, by their place in `order`;
+// mounts an overlay of base (below) and scratch (above), moves into it, and binds directories of
+// the scratch over those that must not lie on an overlay.
+Result<Root> enter_root(const std::vector<std::string>& order);
 
 }  // namespace mvr::guest

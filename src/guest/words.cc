@@ -11,6 +11,8 @@
 namespace mvr::guest {
 namespace {
 
+constexpr std::size_t kMaxDrives = 16;
+
 Result<in_addr> parse_address(std::string_view word, std::string_view text) {
   in_addr address{};
   if (::inet_pton(AF_INET, std::string(text).c_str(), &address) == 1) return address;
@@ -61,12 +63,26 @@ std::optional<EngineMode> find_engine_mode(std::string_view text) {
   return std::nullopt;
 }
 
+Result<std::vector<std::string>> parse_drives(std::string_view value) {
+  std::vector<std::string> drives;
+  for (const std::string_view name : split(value, ',')) {
+    if (is_plain_name(name, 20) && drives.size() < kMaxDrives) {
+      drives.emplace_back(name);
+      continue;
+    }
+    return fail(Errc::invalid, "kernel command line: mvr.drives must be names, at most " +
+                                   std::to_string(kMaxDrives));
+  }
+  return drives;
+}
+
 // What was read so far.
 struct Words {
   std::string hostname;
   EngineMode engine = EngineMode::boot;
   NetworkWords network;
   std::string mirror;
+  std::vector<std::string> drives;
   bool has_ip = false;
   bool needs_ip = false;
 };
@@ -103,6 +119,10 @@ Result<void> parse_word(std::string_view word, Words& words) {
     words.mirror = value;
     return {};
   }
+  if (name == "mvr.drives") {
+    TRY_ASSIGN(words.drives, parse_drives(value));
+    return {};
+  }
   return fail(Errc::invalid, "kernel command line: bad word '" + printable(word, 80) + "'");
 }
 
@@ -122,6 +142,7 @@ Result<BootWords> parse_command_line(std::string_view line) {
   result.engine = words.engine;
   if (words.has_ip) result.network = words.network;
   result.mirror = words.mirror;
+  result.drives = words.drives;
   return result;
 }
 

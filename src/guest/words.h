@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -27,11 +28,13 @@ struct BootWords {
   EngineMode engine = EngineMode::boot;
   std::optional<NetworkWords> network;
   std::string mirror;  // "address:port" of the host's registry mirror; empty: it has none
+  std::vector<std::string> drives;  // in the order of the devices; empty: they have serials
 };
 
-// Reads mvr.hostname=, mvr.ip=<address>/<prefix>, mvr.gw=, mvr.dns=, mvr.mirror= and
-// mvr.engine=boot|demand|off; other words belong to the kernel. Err for a bad value, a word of ours
-// that is unknown, and mvr.gw, mvr.dns or mvr.mirror without mvr.ip.
+// Reads mvr.hostname=, mvr.ip=<address>/<prefix>, mvr.gw=, mvr.dns=, mvr.mirror=,
+// mvr.drives=<name>,<name>... and mvr.engine=boot|demand|off; other words belong to the kernel. Err
+// for a bad value, a word of ours that is unknown, and mvr.gw, mvr.dns or mvr.mirror without
+// mvr.ip.
 Result<BootWords> parse_command_line(std::string_view line);
 
 // NAME=value lines as pam_env reads them: comments, blank lines, "export " and quotes around the

@@ -24,12 +24,21 @@ constexpr std::size_t kMaxAgent = 64 << 20;
 constexpr std::size_t kMaxModule = 64 << 20;
 constexpr std::size_t kMaxIndex = 16 << 20;
 
-// What the agent needs before it is in the image. The port comes first, as the host waits for its
-// hello; crc32c is what ext4 asks modprobe for, which is not there.
+// What the agent needs before it is in the image. Its channel comes first (the port, or vsock on
+// Firecracker), as the host waits for its hello; crc32c is what ext4 asks modprobe for, which is
+// not there.
 const std::vector<std::string>& wanted_modules() {
-  static const std::vector<std::string> kWanted{
-      "virtio_mmio", "virtio_pci", "virtio_console", "virtio_blk",     "virtio_net",
-      "virtio_rng",  "overlay",    "crc32c_intel",   "crc32c_generic", "ext4"};
+  static const std::vector<std::string> kWanted{"virtio_mmio",
+                                                "virtio_pci",
+                                                "virtio_console",
+                                                "vmw_vsock_virtio_transport",
+                                                "virtio_blk",
+                                                "virtio_net",
+                                                "virtio_rng",
+                                                "overlay",
+                                                "crc32c_intel",
+                                                "crc32c_generic",
+                                                "ext4"};
   return kWanted;
 }
 

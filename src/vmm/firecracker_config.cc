@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -26,7 +27,7 @@ constexpr std::uint32_t kGuestCid = 3;  // no two VMs share a host-wide number s
 
 bool is_word(std::string_view text, std::size_t max) {
   return !text.empty() && text.size() <= max && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
   });
 }
 
@@ -229,10 +230,10 @@ std::string firecracker_boot_words(const MachineSpec& spec, Arch arch) {
       arch == Arch::x86_64
           ? "console=ttyS0 8250.nr_uarts=1 reboot=k i8042.noaux i8042.nomux i8042.dumbkbd"
           : "console=ttyS0 keep_bootcon";
-  words += " quiet panic=-1 swiotlb=noforce random.trust_cpu=on cryptomgr.notests mvr.drives=";
+  words += " quiet panic=-1 swiotlb=noforce random.trust_cpu=on cryptomgr.notests";
+  const char* before = " mvr.drives=";
   for (const Drive& drive : spec.drives) {
-    if (words.back() != '=') words += ',';
-    words += drive.serial;
+    words += std::exchange(before, ",") + drive.serial;
   }
   return words;
 }

@@ -49,8 +49,8 @@ std::string jail_drive(const Drive& drive);
 // The name under which Firecracker looks for whoever takes connections of the agent.
 std::string jail_agent_socket();
 
-// The words before the caller's own. They end with mvr.drives=: Firecracker gives drives no
-// serial of our choice, so that the agent tells them by their order.
+// The words before the caller's own. They end with mvr.drives= where there are any: Firecracker
+// gives drives no serial of our choice, so that the agent tells them by their order.
 std::string firecracker_boot_words(const MachineSpec& spec, Arch arch);
 
 // The document for a spec. Err invalid names what Firecracker would not do as asked; unsupported

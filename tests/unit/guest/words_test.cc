@@ -46,6 +46,17 @@ TEST_CASE("when the engine starts is read, and with the VM without a word") {
   }
 }
 
+TEST_CASE("drives without serials are named in the order of their devices") {
+  CHECK(parse_command_line("mvr.drives=base,scratch,tools")->drives ==
+        std::vector<std::string>{"base", "scratch", "tools"});
+  CHECK(parse_command_line("quiet")->drives.empty());
+  for (const char* line : {"mvr.drives=", "mvr.drives=base,", "mvr.drives=../x", "mvr.drives=A",
+                           "mvr.drives=a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a"}) {
+    INFO(line);
+    CHECK(parse_command_line(line).error().code == Errc::invalid);
+  }
+}
+
 TEST_CASE("an empty command line is fine") { CHECK(parse_command_line("")); }
 
 TEST_CASE("an address alone is a network without route and resolver") {

@@ -74,6 +74,13 @@ TEST_CASE("arm64 has no keyboard controller to reboot by") {
         "cryptomgr.notests mvr.drives=base,scratch mvr.hostname=ci-abcdef");
 }
 
+TEST_CASE("a machine without drives says nothing of them to its agent") {
+  MachineSpec spec = example();
+  spec.drives.clear();
+  CHECK(document(spec)["drives"] == Json::array());
+  CHECK(firecracker_boot_words(spec, Arch::x86_64).find("mvr.") == std::string::npos);
+}
+
 TEST_CASE("limits of the scratch and of the network are token buckets") {
   MachineSpec spec = example();
   spec.drives[1].rate = {TokenBucket{100, 50, Duration(1'000)}, TokenBucket{10, 0, Duration(200)}};
