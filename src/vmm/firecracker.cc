@@ -88,10 +88,7 @@ class Firecracker final : public Backend {
     return attach_firecracker(loop, monitor_socket, arch_);
   }
 
-  Result<void> offer_channel(const MachineSpec& spec) override {
-    TRY_ASSIGN(const Jail jail, jail_of(spec, programs_.firecracker));
-    return offer_agent_socket(jail, spec);
-  }
+  Result<void> offer_channel(const MachineSpec& spec) override { return offer_agent_socket(spec); }
 
  private:
   Result<sys::Process> launch_in_jail(const MachineSpec& spec) {

@@ -79,6 +79,16 @@ Result<void> fill(const Jail& jail, const MachineSpec& spec, std::string_view co
   return link_into(inside(kJailLog), jail.log);
 }
 
+// The root that a monitor's socket, made by make_jail(), leads to.
+Result<std::string> root_behind(const std::string& monitor_socket) {
+  std::string target(PATH_MAX, '\0');
+  const ssize_t length = ::readlink(monitor_socket.c_str(), target.data(), target.size());
+  if (length < 0) return fail_errno(errno, monitor_socket);
+  target.resize(static_cast<std::size_t>(length));
+  if (target.ends_with(kJailApi)) return target.substr(0, target.size() - kJailApi.size());
+  return fail(Errc::invalid, monitor_socket + " does not lead to a jail");
+}
+
 Result<Fd> open_root(const std::string& root) {
   Fd directory(::open(root.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory) return fail_errno(errno, "open " + root);
@@ -136,13 +146,12 @@ Result<void> make_jail(const Jail& jail, const MachineSpec& spec, std::string_vi
   const std::string run = jail.root + std::string(kJailRun);
   TRY(sys::make_directories(run, 0700));
   TRY(context(fill(jail, spec, config), "jail of " + spec.name));
-  TRY(context(offer_agent_socket(jail, spec), "jail of " + spec.name));
-  TRY(sys::change_owner(run, spec.uid, spec.uid));
   const std::string api = jail.root + std::string(kJailApi);
   if (::symlink(api.c_str(), spec.monitor_socket.c_str()) != 0) {
     return fail_errno(errno, "link " + spec.monitor_socket);
   }
-  return {};
+  TRY(context(offer_agent_socket(spec), "jail of " + spec.name));
+  return sys::change_owner(run, spec.uid, spec.uid);
 }
 
 Result<void> remove_jail(const Jail& jail, const MachineSpec& spec) {
@@ -151,7 +160,7 @@ Result<void> remove_jail(const Jail& jail, const MachineSpec& spec) {
   return sys::remove_tree(jail.directory);
 }
 
-Result<void> offer_agent_socket(const Jail& jail, const MachineSpec& spec) {
+Result<void> offer_agent_socket(const MachineSpec& spec) {
   struct stat info {};
   if (::lstat(spec.agent_socket.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) {
     return fail(Errc::not_found, "nobody listens at " + spec.agent_socket);
@@ -159,9 +168,10 @@ Result<void> offer_agent_socket(const Jail& jail, const MachineSpec& spec) {
   if (::lchown(spec.agent_socket.c_str(), spec.uid, spec.uid) != 0) {
     return fail_errno(errno, "give " + spec.agent_socket + " to the VM's user");
   }
-  TRY_ASSIGN(const Fd root, open_root(jail.root));
+  TRY_ASSIGN(const std::string path, root_behind(spec.monitor_socket));
+  TRY_ASSIGN(const Fd root, open_root(path));
   const std::string directory(kJailRun.substr(1));
-  TRY_ASSIGN(const Fd run, sys::open_below(root.get(), directory.c_str(), jail.root + "/run"));
+  TRY_ASSIGN(const Fd run, sys::open_below(root.get(), directory.c_str(), path + "/run"));
   const std::string name = base_name(jail_agent_socket());
   if (::unlinkat(run.get(), name.c_str(), 0) != 0 && errno != ENOENT) {
     return fail_errno(errno, "remove the former socket of the agent");
@@ -172,15 +182,14 @@ Result<void> offer_agent_socket(const Jail& jail, const MachineSpec& spec) {
   return {};
 }
 
+bool is_jailed(const std::string& monitor_socket) {
+  return root_behind(monitor_socket).has_value();
+}
+
 Result<Fd> find_api_socket(const std::string& monitor_socket) {
-  std::string target(PATH_MAX, '\0');
-  const ssize_t length = ::readlink(monitor_socket.c_str(), target.data(), target.size());
-  if (length < 0) return fail_errno(errno, monitor_socket);
-  target.resize(static_cast<std::size_t>(length));
-  if (!target.ends_with(kJailApi)) {
-    return fail(Errc::invalid, monitor_socket + " does not lead to a jail");
-  }
-  TRY_ASSIGN(const Fd root, open_root(target.substr(0, target.size() - kJailApi.size())));
+  TRY_ASSIGN(const std::string path, root_behind(monitor_socket));
+  const std::string target = path + std::string(kJailApi);
+  TRY_ASSIGN(const Fd root, open_root(path));
   const std::string name(kJailApi.substr(1));
   TRY_ASSIGN(Fd socket, sys::refer_below(root.get(), name.c_str(), target));
   struct stat info {};

@@ -50,7 +50,11 @@ Result<void> make_jail(const Jail& jail, const MachineSpec& spec, std::string_vi
 Result<void> remove_jail(const Jail& jail, const MachineSpec& spec);
 
 // Puts what listens at spec.agent_socket now where the VMM connects to, and gives it to its user.
-Result<void> offer_agent_socket(const Jail& jail, const MachineSpec& spec);
+// Of the spec the two sockets and the user are looked at.
+Result<void> offer_agent_socket(const MachineSpec& spec);
+
+// Whether the machine with this spec.monitor_socket is in a jail.
+bool is_jailed(const std::string& monitor_socket);
 
 // The API's socket that a spec.monitor_socket leads to, as a reference (O_PATH) to connect to by
 // /proc/self/fd. Err not_found until Firecracker has made it; invalid when it is something else.

@@ -104,7 +104,8 @@ class Backend {
   virtual Result<std::unique_ptr<Monitor>> attach(sys::Loop& loop,
                                                   const std::string& monitor_socket) = 0;
   // ChannelStyle::listen: makes the socket that now listens at `spec.agent_socket` the one that
-  // the guest reaches. launch() does it too; for a caller that listens anew, after a restart.
+  // the guest reaches. launch() does it too; for a caller that listens anew, after a restart. Of
+  // the spec the two sockets and the user are looked at.
   virtual Result<void> offer_channel(const MachineSpec& spec) = 0;
   // Memory the VMM process needs beside the guest's, for cgroup limits.
   [[nodiscard]] virtual Bytes overhead(Accel accel) const = 0;

@@ -62,19 +62,39 @@ class ProbeBoot {
 
   // Why KVM is not to be used; empty: the agent said hello.
   Result<std::string> run(Backend& backend) {
+    const bool listens = backend.channel_style() == ChannelStyle::listen;
+    if (listens) TRY(await_agent());
     auto process = backend.launch(spec_);
     if (!process) return process.error().what;
     process_ = std::move(*process);
     TRY_ASSIGN(process_watch_,
                loop_.watch(process_.pidfd(), EPOLLIN, [this](std::uint32_t) { on_exit(); }));
     // Refused when the process has ended already: its end tells why.
-    if (auto socket = sys::connect_unix(spec_.agent_socket)) TRY(listen_to(std::move(*socket)));
+    if (!listens) {
+      if (auto socket = sys::connect_unix(spec_.agent_socket)) TRY(listen_to(std::move(*socket)));
+    }
     const sys::Timer timer = loop_.call_at(loop_.now() + deadline_, [this] { on_deadline(); });
     while (!outcome_) TRY(loop_.run_once());
     return *outcome_;
   }
 
  private:
+  Result<void> await_agent() {
+    TRY_ASSIGN(listener_, sys::listen_unix(spec_.agent_socket, 0600));
+    TRY_ASSIGN(listener_watch_,
+               loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_agent(); }));
+    return {};
+  }
+
+  void on_agent() {
+    auto accepted = sys::accept_unix(listener_);
+    if (!accepted || !*accepted) return;
+    listener_watch_ = {};
+    if (auto listening = listen_to(std::move(**accepted)); !listening) {
+      decide("the channel failed: " + listening.error().what);
+    }
+  }
+
   Result<void> listen_to(Fd socket) {
     socket_ = std::move(socket);
     TRY(sys::set_nonblocking(socket_, true));
@@ -130,8 +150,10 @@ class ProbeBoot {
   Duration deadline_;
   MachineSpec spec_;
   sys::Process process_;
+  Fd listener_;  // where the agent comes to us
   Fd socket_;
   sys::Watch process_watch_;
+  sys::Watch listener_watch_;
   sys::Watch socket_watch_;
   channel::Deframer deframer_;
   std::optional<std::string> outcome_;

@@ -94,6 +94,7 @@ TEST_CASE("the log has a name that the VMM cannot change") {
   const JailFiles files;
   const Jail jail = made_in(files);
   CHECK(jail.log == files.directory / "firecracker.log");
+  CHECK(is_jailed(files.spec.monitor_socket));
   CHECK(status_of(jail.log).st_ino == status_of(jail.root + "/run/firecracker.log").st_ino);
 }
 
@@ -109,7 +110,7 @@ TEST_CASE("the VMM's way to the agent's listener is the listener itself") {
     CHECK_FALSE(sys::connect_unix(inside));
     files.listen();
     CHECK_FALSE(sys::connect_unix(inside));
-    REQUIRE(offer_agent_socket(jail, files.spec));
+    REQUIRE(offer_agent_socket(files.spec));
     REQUIRE(sys::connect_unix(inside));
     CHECK(sys::accept_unix(files.listener).value().has_value());
   }
@@ -227,7 +228,7 @@ TEST_CASE("a VMM cannot lead us out of its jail") {
     REQUIRE(sys::remove_tree(run));
     REQUIRE(::symlink((files.directory / "other").c_str(), run.c_str()) == 0);
     CHECK_FALSE(find_api_socket(files.spec.monitor_socket));
-    CHECK_FALSE(offer_agent_socket(jail, files.spec));
+    CHECK_FALSE(offer_agent_socket(files.spec));
     CHECK(sys::list_directory(files.directory / "other").value().size() == 1);
   }
   SECTION("by something that is no socket") {
@@ -241,6 +242,7 @@ TEST_CASE("a link to anything but a jail's socket is not followed") {
   const TempDir directory;
   REQUIRE(::symlink("/etc/passwd", (directory / "m").c_str()) == 0);
   CHECK(find_api_socket(directory / "m").error().code == Errc::invalid);
+  CHECK_FALSE(is_jailed(directory / "m"));
   REQUIRE(sys::write_file(directory / "f", ""));
   CHECK_FALSE(find_api_socket(directory / "f"));
 }

@@ -7,7 +7,8 @@
 
 #include "base/text.h"
 #include "catch.h"
-#include "fixture.h"
+#include "firecracker_fixture.h"
+#include "vmm/firecracker.h"
 #include "vmm/qemu.h"
 
 namespace mvr::vmm {
@@ -72,6 +73,32 @@ TEST_CASE("KVM is chosen when the agent says hello, and the VM is gone afterward
   CHECK(result.accel == Accel::kvm);
   CHECK_FALSE(result.from_cache);
   CHECK(host.is_clean());
+}
+
+TEST_CASE("an agent that comes to us is heard as well") {
+  const JailFiles files;
+  const std::string fakes = MVR_SOURCE_DIR "/tests/fakes/vmm/";
+  const auto backend = make_firecracker(fakes + "firecracker", fakes + "jailer").value();
+  ProbeInput input;
+  input.backend = backend.get();
+  input.kernel = files.spec.kernel;
+  input.initramfs = files.spec.initramfs;
+  input.work_dir = files.directory / "probe";
+  input.cache_dir = files.directory / "accel";
+  input.kvm_device = files.spec.kernel;  // a file that always opens
+  input.uid = files.spec.uid;
+  SECTION("and KVM is chosen") {
+    const auto result = probe_accel(input).value();
+    CHECK(result.reason == "");
+    CHECK(result.accel == Accel::kvm);
+  }
+  SECTION("and a VM that cannot be launched is a reason") {
+    input.uid = 0;
+    const auto result = probe_accel(input).value();
+    CHECK(result.reason.find("Firecracker needs a user of its own") != std::string::npos);
+    CHECK(result.accel == Accel::tcg);
+  }
+  CHECK_FALSE(sys::exists(input.work_dir));
 }
 
 TEST_CASE("the second probe of the same host boots nothing") {
