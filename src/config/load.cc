@@ -18,7 +18,7 @@ using std::chrono::seconds;
 
 constexpr std::array<std::string_view, 4> kLogLevels{"debug", "info", "warn", "error"};
 constexpr std::array<std::string_view, 2> kUpdates{"daily", "off"};
-constexpr std::array<std::string_view, 2> kBackends{"auto", "qemu"};
+constexpr std::array<std::string_view, 3> kBackends{"auto", "firecracker", "qemu"};
 constexpr std::array<std::string_view, 3> kAccels{"auto", "kvm", "tcg"};
 
 // host.id from a host name: its first part in plain characters.
@@ -147,10 +147,15 @@ void read_vmm(Section section, core::VmmSettings& vmm) {
   section.read("backend", vmm.backend, Choice{kBackends});
   section.read("accel", accel, Choice{kAccels});
   section.read("qemu_binary", vmm.qemu_binary, kProgram);
+  section.read("firecracker_binary", vmm.firecracker_binary, kProgram);
+  section.read("jailer_binary", vmm.jailer_binary, kProgram);
   section.read("uid_base", vmm.uid_base, Whole{65536, 2'147'000'000});
-  section.finish();
   if (accel == "kvm") vmm.accel = core::Accel::kvm;
   if (accel == "tcg") vmm.accel = core::Accel::tcg;
+  if (vmm.backend == "firecracker" && vmm.accel == core::Accel::tcg) {
+    section.add("accel", "Firecracker has no emulation: accel must be kvm or auto");
+  }
+  section.finish();
 }
 
 // `registry_mirror: on`, or a mapping.
@@ -233,6 +238,8 @@ core::Config defaults(const std::string& facts_hostname) {
   config.registry_mirror.max_size = gib(20);
   config.action_cache.max_size = gib(2);
   config.vmm.qemu_binary = "qemu-system-x86_64";
+  config.vmm.firecracker_binary = "firecracker";
+  config.vmm.jailer_binary = "jailer";
   config.vmm.uid_base = 2'000'000;
   config.web.listen = "127.0.0.1:9840";
   config.history.max_age = hours(400 * 24);

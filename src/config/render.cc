@@ -176,6 +176,8 @@ void write_vmm(Writer out, const core::VmmSettings& vmm) {
   out.text("backend", vmm.backend);
   out.line("accel", accel_word(vmm.accel));
   out.text("qemu_binary", vmm.qemu_binary);
+  out.text("firecracker_binary", vmm.firecracker_binary);
+  out.text("jailer_binary", vmm.jailer_binary);
   out.line("uid_base", exact(vmm.uid_base));
 }
 

@@ -1,5 +1,4 @@
-// The validated configuration as plain values. Made by config/load, used by everything above
-// and by plan(); the YAML reference is config/mvrunner.yaml.
+// The validated configuration as plain values; its reference is config/mvrunner.yaml.
 #pragma once
 
 #include <cstdint>
@@ -133,10 +132,12 @@ struct SchedulingSettings {
 enum class Accel { automatic, kvm, tcg };
 
 struct VmmSettings {
-  std::string backend = "auto";  // auto | qemu (firecracker joins later)
+  std::string backend = "auto";  // auto | firecracker | qemu
   Accel accel = Accel::automatic;
-  std::string qemu_binary;     // program name or absolute path
-  std::uint32_t uid_base = 0;  // VM in slot n runs as uid and gid uid_base + n
+  std::string qemu_binary;         // program name or absolute path
+  std::string firecracker_binary;  // likewise
+  std::string jailer_binary;       // likewise
+  std::uint32_t uid_base = 0;      // VM in slot n runs as uid and gid uid_base + n
   friend bool operator==(const VmmSettings&, const VmmSettings&) = default;
 };
 

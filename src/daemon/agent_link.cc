@@ -28,18 +28,45 @@ AgentLink::~AgentLink() {
 
 void AgentLink::start() { connect(); }
 
+Result<void> AgentLink::listen() {
+  TRY_ASSIGN(listener_, sys::listen_unix(path_, 0600));
+  await_agent();
+  if (!listening_) return fail(Errc::io, "watch " + path_);
+  return {};
+}
+
+void AgentLink::await_agent() {
+  auto watch = loop_.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { accept(); });
+  if (watch) listening_ = std::move(*watch);
+}
+
+// Others wait in the backlog until this one has ended.
+void AgentLink::accept() {
+  auto accepted = sys::accept_unix(listener_);
+  if (!accepted || !*accepted) return;
+  listening_ = {};
+  use(std::move(**accepted));
+}
+
 void AgentLink::retry_later() {
   watch_ = {};
   socket_ = {};
   deframer_ = {};
   if (closed_) return;
-  retry_ = loop_.call_at(loop_.now() + kRetry, [this] { connect(); });
+  retry_ = loop_.call_at(loop_.now() + kRetry, [this] {
+    if (listener_) return await_agent();
+    connect();
+  });
 }
 
 void AgentLink::connect() {
   auto socket = sys::connect_unix(path_);
   if (!socket) return retry_later();
-  socket_ = std::move(*socket);
+  use(std::move(*socket));
+}
+
+void AgentLink::use(Fd socket) {
+  socket_ = std::move(socket);
   if (!sys::set_nonblocking(socket_, true)) return retry_later();
   auto watch =
       loop_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t events) { on_ready(events); });
@@ -96,6 +123,7 @@ void AgentLink::read_some() {
 
 void AgentLink::give_up(const std::string& why) {
   closed_ = true;
+  listening_ = {};
   watch_ = {};
   socket_ = {};
   retry_ = {};

@@ -28,6 +28,7 @@ constexpr auto kOldImage = std::chrono::days(30);
 constexpr auto kOldRunner = std::chrono::days(30);
 
 bool is_program(const std::string& name) {
+  if (name.empty()) return false;
   if (name.find('/') != std::string::npos) return ::access(name.c_str(), X_OK) == 0;
   const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): one thread
   const std::string all = path == nullptr ? "/usr/sbin:/usr/bin:/sbin:/bin" : path;
@@ -121,6 +122,20 @@ Finding judge_age(std::string check, const image::Manifest& manifest, WallTime n
   return {std::move(check), Verdict::warn, text, std::move(remedy)};
 }
 
+// No distribution has Firecracker; its two programs come together.
+std::vector<Finding> check_vmm(const core::VmmSettings& vmm) {
+  const bool has_firecracker = is_program(vmm.firecracker_binary) && is_program(vmm.jailer_binary);
+  if (vmm.backend == "firecracker" && !has_firecracker) {
+    return {{"programs", Verdict::fail,
+             vmm.firecracker_binary + " or " + vmm.jailer_binary + " is not installed",
+             "install a release of Firecracker, or set vmm.backend: auto"}};
+  }
+  const bool may_be_firecracker = vmm.backend != "qemu" && vmm.accel != core::Accel::tcg;
+  if ((has_firecracker && may_be_firecracker) || is_program(vmm.qemu_binary)) return {};
+  return {{"programs", Verdict::fail, vmm.qemu_binary + " is not installed",
+           "apt install qemu-system-x86"}};
+}
+
 }  // namespace
 
 std::vector<Finding> check_programs(const core::Config& config) {
@@ -128,14 +143,11 @@ std::vector<Finding> check_programs(const core::Config& config) {
     std::string name;
     const char* package;
   };
-  std::vector<Program> programs{Program{config.vmm.qemu_binary, "qemu-system-x86"},
-                                Program{"dnsmasq", "dnsmasq-base"},
-                                Program{"ip", "iproute2"},
-                                Program{"mke2fs", "e2fsprogs"},
-                                Program{"ssh", "openssh-client"},
+  std::vector<Program> programs{Program{"dnsmasq", "dnsmasq-base"}, Program{"ip", "iproute2"},
+                                Program{"mke2fs", "e2fsprogs"}, Program{"ssh", "openssh-client"},
                                 Program{"ssh-keygen", "openssh-client"}};
   if (config.registry_mirror.enabled) programs.push_back({"docker-registry", "docker-registry"});
-  std::vector<Finding> findings;
+  std::vector<Finding> findings = check_vmm(config.vmm);
   for (const Program& program : programs) {
     if (is_program(program.name)) continue;
     findings.push_back({"programs", Verdict::fail, program.name + " is not installed",

@@ -1,10 +1,12 @@
 #include "daemon/machine_room.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <climits>
-#include <filesystem>
+#include <set>
+#include <utility>
 
 #include "base/text.h"
 #include "daemon/engine_mode.h"
@@ -12,7 +14,8 @@
 #include "image/build.h"
 #include "image/initramfs.h"
 #include "sys/files.h"
-#include "vmm/probe.h"
+#include "vmm/firecracker.h"
+#include "vmm/jailer.h"
 #include "vmm/qemu.h"
 
 namespace mvr::daemon {
@@ -31,20 +34,6 @@ Result<std::string> find_agent() {
   return fail(Errc::not_found, "the guest agent is not installed: expected " + candidates[0]);
 }
 
-std::string image_of_vmm(int pid) {
-  const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
-  const auto names = sys::list_directory(directory);
-  for (const auto& name : names ? *names : std::vector<std::string>{}) {
-    std::error_code error;
-    const auto path = std::filesystem::read_symlink(directory + "/" + name, error);
-    constexpr std::string_view prefix = "sha256-";
-    const std::string entry = path.parent_path().filename();
-    const bool is_image = !error && path.filename() == "rootfs.ext4" && entry.starts_with(prefix);
-    if (is_image) return "sha256:" + entry.substr(prefix.size());
-  }
-  return {};
-}
-
 MachineRoom::MachineRoom(const core::Config& config)
     : config_(config),
       images_(config.state_dir),
@@ -55,8 +44,46 @@ MachineRoom::MachineRoom(const core::Config& config)
 Result<std::unique_ptr<MachineRoom>> MachineRoom::open_to_look(const core::Config& config) {
   std::unique_ptr<MachineRoom> room(new MachineRoom(config));
   TRY_ASSIGN(room->agent_, find_agent());
-  TRY_ASSIGN(room->backend_, vmm::make_qemu(config.vmm.qemu_binary));
+  TRY(room->open_backends());
   return room;
+}
+
+// What is not to be used for new VMs may still be there for old ones.
+Result<void> MachineRoom::open_backends() {
+  const std::string& wanted = config_.vmm.backend;
+  auto firecracker =
+      vmm::make_firecracker(config_.vmm.firecracker_binary, config_.vmm.jailer_binary);
+  auto qemu = vmm::make_qemu(config_.vmm.qemu_binary);
+  if (wanted == "firecracker" && !firecracker) return fail(firecracker.error());
+  const bool needs_qemu = wanted == "qemu" || !firecracker || config_.vmm.accel == core::Accel::tcg;
+  if (wanted != "firecracker" && needs_qemu && !qemu) return fail(qemu.error());
+  const bool is_broken = !firecracker && firecracker.error().code != Errc::not_found;
+  if (is_broken && wanted == "auto") {
+    log(Level::warn, "no_firecracker",
+        with_error({{"effect", "VMs run under QEMU"}}, firecracker.error()));
+  }
+  if (firecracker) firecracker_ = std::move(*firecracker);
+  if (qemu) qemu_ = std::move(*qemu);
+  return {};
+}
+
+// For new VMs, the better one first. There is one at least.
+std::vector<vmm::Backend*> MachineRoom::candidates() const {
+  std::vector<vmm::Backend*> list;
+  const bool may_use_kvm = config_.vmm.accel != core::Accel::tcg;
+  if (config_.vmm.backend != "qemu" && may_use_kvm && firecracker_) {
+    list.push_back(firecracker_.get());
+  }
+  if (config_.vmm.backend != "firecracker" && qemu_) list.push_back(qemu_.get());
+  return list;
+}
+
+Result<vmm::Backend*> MachineRoom::backend_of(const core::SlotNames& names) const {
+  const bool is_jailed = vmm::is_jailed(names.monitor_socket);
+  vmm::Backend* backend = is_jailed ? firecracker_.get() : qemu_.get();
+  if (backend != nullptr) return backend;
+  return fail(Errc::not_found, std::string(is_jailed ? "Firecracker" : "QEMU") +
+                                   ", which the VM runs under, is not installed any more");
 }
 
 Result<std::unique_ptr<MachineRoom>> MachineRoom::open(const core::Config& config) {
@@ -87,7 +114,10 @@ std::string MachineRoom::why_not(const core::Profile& profile) const {
 }
 
 std::string MachineRoom::origin(const core::Profile& profile) const {
-  std::string all = std::string(backend_->name()) + " " + backend_->version() + " " + MVR_VERSION;
+  std::string all = MVR_VERSION;
+  for (const vmm::Backend* backend : candidates()) {
+    all += " " + std::string(backend->name()) + " " + backend->version();
+  }
   if (const auto image = images_.find(profile.image)) all += "\n" + image->id;
   if (const auto kernel = kernels_.find(profile.kernel)) all += "\n" + kernel->digest;
   if (const std::string& name = config_.runner_of(profile); !name.empty()) {
@@ -100,26 +130,78 @@ std::string MachineRoom::origin(const core::Profile& profile) const {
   return std::to_string(stable_hash(all));
 }
 
-Result<void> MachineRoom::choose_accelerator(const image::Kernel& kernel, BootKernel& boot) {
-  if (config_.vmm.accel == core::Accel::kvm) boot.accel = vmm::Accel::kvm;
-  if (config_.vmm.accel != core::Accel::automatic) return {};
+Result<vmm::ProbeResult> MachineRoom::probe(vmm::Backend& backend, const image::Kernel& kernel,
+                                            const BootKernel& boot) const {
   vmm::ProbeInput input;
-  input.backend = backend_.get();
+  input.backend = &backend;
   input.kernel = kernel.path;
   input.kernel_id = kernel.digest;
   input.initramfs = boot.initramfs;
   input.work_dir = config_.state_dir + "/probe";
   input.cache_dir = config_.state_dir + "/accel";
   input.uid = config_.vmm.uid_base;  // what a VM of slot 0 may open
-  TRY_ASSIGN(const vmm::ProbeResult result, vmm::probe_accel(input));
-  if (result.accel == vmm::Accel::tcg) {
-    log(Level::warn, "no_kvm",
-        {{"reason", result.reason},
-         {"effect", "VMs run in software emulation, many times slower"},
-         {"kernel", kernel.name}});
+  return vmm::probe_accel(input);
+}
+
+// The first VMM that runs a guest of this kernel under KVM; else emulation, which QEMU has. What is
+// wanted without a look is believed of the last one.
+Result<void> MachineRoom::choose_backend(const image::Kernel& kernel, BootKernel& boot) {
+  const auto list = candidates();
+  for (vmm::Backend* backend : list) {
+    boot.backend = backend;
+    if (config_.vmm.accel == core::Accel::tcg) return {};
+    const bool is_last = backend == list.back();
+    if (is_last && config_.vmm.accel == core::Accel::kvm) {
+      boot.accel = vmm::Accel::kvm;
+      boot.no_kvm.clear();
+      return {};
+    }
+    TRY_ASSIGN(const vmm::ProbeResult result, probe(*backend, kernel, boot));
+    boot.accel = result.accel;
+    boot.no_kvm = result.reason;
+    if (result.accel == vmm::Accel::kvm) return {};
+    if (!is_last) {
+      log(Level::warn, "backend_not_used",
+          {{"vmm", std::string(backend->name())},
+           {"reason", result.reason},
+           {"kernel", kernel.name}});
+    }
   }
-  boot.accel = result.accel;
-  boot.no_kvm = result.reason;
+  return accept_emulation(kernel, boot);
+}
+
+Result<void> MachineRoom::accept_emulation(const image::Kernel& kernel,
+                                           const BootKernel& boot) const {
+  if (boot.backend == firecracker_.get()) {
+    return fail(Error{Errc::unsupported,
+                      "kernel " + kernel.name + " does not run under Firecracker: " + boot.no_kvm,
+                      "set vmm.backend: auto"});
+  }
+  log(Level::warn, "no_kvm",
+      {{"reason", boot.no_kvm},
+       {"effect", "VMs run in software emulation, many times slower"},
+       {"kernel", kernel.name}});
+  return {};
+}
+
+std::string MachineRoom::image_of_vmm(int pid) const {
+  const std::string directory = "/proc/" + std::to_string(pid) + "/fd";
+  std::set<std::pair<dev_t, ino_t>> open;
+  const auto names = sys::list_directory(directory);
+  for (const auto& name : names ? *names : std::vector<std::string>{}) {
+    struct stat info {};
+    if (::stat((directory + "/" + name).c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    open.emplace(info.st_dev, info.st_ino);
+  }
+  const std::string store = config_.state_dir + "/images";
+  const auto entries = sys::list_directory(store);
+  for (const auto& entry : entries ? *entries : std::vector<std::string>{}) {
+    constexpr std::string_view kPrefix = "sha256-";
+    struct stat info {};
+    const std::string path = store + "/" + entry + "/rootfs.ext4";
+    if (!entry.starts_with(kPrefix) || ::stat(path.c_str(), &info) != 0) continue;
+    if (open.contains({info.st_dev, info.st_ino})) return "sha256:" + entry.substr(kPrefix.size());
+  }
   return {};
 }
 
@@ -130,10 +212,10 @@ Result<BootKernel> MachineRoom::kernel(const std::string& name) {
   boot.name = found.name;
   boot.path = found.path;
   TRY_ASSIGN(boot.initramfs, image::make_initramfs(config_.state_dir, found, agent_));
-  TRY(choose_accelerator(found, boot));
+  TRY(choose_backend(found, boot));
   log(Level::info, "kernel_ready",
       {{"kernel", boot.name},
-       {"vmm", std::string(backend_->name()) + " " + backend_->version()},
+       {"vmm", std::string(boot.backend->name()) + " " + boot.backend->version()},
        {"accel", std::string(vmm::accel_name(boot.accel))}});
   ready_[found.digest] = boot;
   return boot;

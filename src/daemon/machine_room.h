@@ -1,4 +1,4 @@
-// What all VMs of this host share: the VMM backend, kernels with their initramfs and accelerator,
+// What all VMs of this host share: the VMM backends, kernels with their initramfs and accelerator,
 // images, scratch templates, the cgroup root. Answers "what does a VM of this profile boot from".
 #pragma once
 
@@ -6,23 +6,27 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
 #include "core/config.h"
+#include "core/names.h"
 #include "image/action_store.h"
 #include "image/runner_store.h"
 #include "image/store.h"
 #include "sys/cgroup.h"
 #include "vmm/machine.h"
+#include "vmm/probe.h"
 
 namespace mvr::daemon {
 
-// A kernel ready to boot: with our initramfs, and the accelerator it was seen to run under.
+// A kernel ready to boot: with our initramfs, and the VMM and accelerator it was seen to run under.
 struct BootKernel {
   std::string name;
   std::string path;
   std::string initramfs;
+  vmm::Backend* backend = nullptr;
   vmm::Accel accel = vmm::Accel::tcg;
   std::string no_kvm;  // why a guest does not run under KVM; empty: it does, or was not asked to
 };
@@ -44,7 +48,9 @@ class MachineRoom {
   // Without a cgroup root, for a look beside a daemon that has one.
   static Result<std::unique_ptr<MachineRoom>> open_to_look(const core::Config& config);
 
-  [[nodiscard]] vmm::Backend& backend() const { return *backend_; }
+  // Of a VM that outlived the daemon, by what is in its directory: what new VMs run under may be
+  // another one by now. Err not_found when its VMM is not installed any more.
+  [[nodiscard]] Result<vmm::Backend*> backend_of(const core::SlotNames& names) const;
   [[nodiscard]] const std::optional<sys::CgroupRoot>& cgroups() const { return cgroups_; }
   // Why a VM of this profile cannot boot (image or kernel missing); empty: it can.
   [[nodiscard]] std::string why_not(const core::Profile& profile) const;
@@ -56,27 +62,33 @@ class MachineRoom {
   Result<BootKernel> kernel(const std::string& name);
   // `image` in place of the profile's: of a VM that was booted before a tag moved.
   Result<BootParts> parts(const core::Profile& profile, const std::string& image = "");
+  // The id of the image that a running VMM has open; empty: none of the store. By the file itself:
+  // a VMM in a jail has another name for it.
+  [[nodiscard]] std::string image_of_vmm(int pid) const;
   // The template for a scratch disk of this size; made on first use.
   Result<std::string> scratch_template(Bytes size);
 
  private:
   explicit MachineRoom(const core::Config& config);
   std::optional<image::PinnedActions> pin_actions() const;
-  Result<void> choose_accelerator(const image::Kernel& kernel, BootKernel& boot);
+  Result<void> open_backends();
+  [[nodiscard]] std::vector<vmm::Backend*> candidates() const;
+  Result<void> choose_backend(const image::Kernel& kernel, BootKernel& boot);
+  Result<void> accept_emulation(const image::Kernel& kernel, const BootKernel& boot) const;
+  Result<vmm::ProbeResult> probe(vmm::Backend& backend, const image::Kernel& kernel,
+                                 const BootKernel& boot) const;
 
   const core::Config& config_;
   image::ImageStore images_;
   image::KernelStore kernels_;
   image::RunnerStore runners_;
   image::ActionStore actions_;
-  std::unique_ptr<vmm::Backend> backend_;
+  std::unique_ptr<vmm::Backend> firecracker_;  // null: not installed
+  std::unique_ptr<vmm::Backend> qemu_;         // likewise
   std::optional<sys::CgroupRoot> cgroups_;
   std::string agent_;
   std::map<std::string, BootKernel> ready_;  // by digest
 };
-
-// The id of the image that a running VMM has open; empty: none of ours.
-std::string image_of_vmm(int pid);
 
 // The agent program that belongs to this binary: installed beside it, or in its build tree.
 Result<std::string> find_agent();

@@ -186,7 +186,7 @@ Result<void> Network::detach(const core::SlotNames& names) {
   const std::string one = " element inet " + table_ + " vms { " + element(names) + " }\n";
   TRY(sys::nft_apply(&netns_, "add" + one + "delete" + one));
   fail_point("tap unbound");
-  return {};
+  return context(sys::remove_tap(netns_, names.tap), "remove " + names.tap);
 }
 
 Result<void> Network::down(const core::Config& config) {

@@ -38,9 +38,10 @@ class Network {
   // Replaces the policy for the VMs in `slots` by that of `config`, at once; on Err the former
   // stands. Connections that are open go on.
   Result<void> set_policy(const core::Config& config, const std::vector<core::Slot>& slots);
-  // The tap of a slot with its set element; the tap goes with the returned descriptor.
+  // The tap of a slot with its set element; the tap goes with the returned descriptor, unless it
+  // is given away (sys::give_tap).
   Result<Fd> attach(const core::SlotNames& names);
-  // Removes the set element; absent is ok.
+  // Removes the set element, and a tap that was given away; absent is ok.
   Result<void> detach(const core::SlotNames& names);
   // Removes namespace, veth pair and tables; what is absent is ok.
   static Result<void> down(const core::Config& config);

@@ -37,6 +37,9 @@ Death post_mortem(const EndFacts& facts) {
   const std::string exit = facts.exit ? facts.exit->to_text() : "";
   const bool has_crashed = facts.reason.empty() && facts.exit && !facts.exit->ok();
   if (has_crashed) return {EndCause::vmm_crashed, "the VMM ended by itself: " + exit};
+  if (facts.reason.starts_with("vmm-error")) {
+    return {EndCause::vmm_crashed, "the VMM ended by itself: " + std::string(facts.reason)};
+  }
   return {EndCause::vm_died, facts.reason.empty() ? exit : std::string(facts.reason)};
 }
 

@@ -91,6 +91,8 @@ constexpr std::array kKeys = {
     in<&Config::vmm, &VmmSettings::backend>("vmm.backend", kRestart),
     in<&Config::vmm, &VmmSettings::accel>("vmm.accel", kRestart),
     in<&Config::vmm, &VmmSettings::qemu_binary>("vmm.qemu_binary", kRestart),
+    in<&Config::vmm, &VmmSettings::firecracker_binary>("vmm.firecracker_binary", kRestart),
+    in<&Config::vmm, &VmmSettings::jailer_binary>("vmm.jailer_binary", kRestart),
     in<&Config::vmm, &VmmSettings::uid_base>("vmm.uid_base", kRestart),
     in<&Config::web, &WebSettings::listen>("web.listen", kLive),
     top<&Config::scheduling>("scheduling", kLive),

@@ -23,7 +23,9 @@ bool runs_as(const std::string& process, std::uint32_t uid) {
 bool is_started_as_vmm(const std::string& process) {
   using namespace std::string_view_literals;
   const auto words = sys::read_file(process + "/cmdline", 1U << 18U);
-  return words && words->find("\0-name\0guest="sv) != std::string::npos;
+  // QEMU's, and Firecracker's (also of its jailer before it becomes the VMM).
+  return words && (words->find("\0-name\0guest="sv) != std::string::npos ||
+                   words->find("\0--config-file\0/vm.json\0"sv) != std::string::npos);
 }
 
 bool has_file_open_in(const std::string& process, const std::string& directory) {

@@ -18,6 +18,7 @@
 #include "daemon/stray_vmm.h"
 #include "sys/files.h"
 #include "sys/kernel_log.h"
+#include "sys/net.h"
 
 namespace mvr::daemon {
 namespace {
@@ -105,19 +106,19 @@ Result<void> LiveVm::launch(const core::Launch& launch) {
 Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profile& profile) {
   TRY_ASSIGN(BootParts parts, context_.room.parts(profile));
   note(parts);
+  backend_ = parts.kernel.backend;
   image_ = std::move(parts.image);
   tools_pin_ = std::move(parts.tools_pin);
   actions_drive_ = std::move(parts.actions);
   if (cgroup_) {
-    sys::CgroupLimits limits{
-        launch.size.memory + context_.room.backend().overhead(parts.kernel.accel),
-        launch.size.vcpus * 100, kPidLimit};
+    sys::CgroupLimits limits{launch.size.memory + backend_->overhead(parts.kernel.accel),
+                             launch.size.vcpus * 100, kPidLimit};
     TRY(context(cgroup_.set_limits(limits), "limits of " + names_.cgroup));
     fail_point("cgroup limited");
   }
-  TRY_ASSIGN(const Fd tap, context_.network.attach(names_));
-
+  Fd tap;
   vmm::MachineSpec spec;
+  TRY(take_tap(spec, tap));
   spec.name = name_;
   spec.directory = names_.directory;
   spec.kernel = parts.kernel.path;
@@ -128,8 +129,6 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   spec.drives = {{"base", image_.path, true}, {"scratch", names_.scratch, false}};
   if (!parts.tools.empty()) spec.drives.push_back({"tools", parts.tools, true});
   spec.mac = names_.mac;
-  spec.tap_fd = tap.get();
-  spec.tap_name = names_.tap;
   spec.console = names_.console;
   spec.console_limit = kLogLimit;
   spec.agent_socket = names_.agent_socket;
@@ -143,10 +142,33 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
     spec.drives.push_back({"actions", actions_drive_->path, true});
     spec.keep_open.push_back(actions_drive_->lock.get());
   }
+  TRY(make_link());
   fail_point("before spawn");
-  TRY_ASSIGN(process_, context_.room.backend().launch(spec));
+  TRY_ASSIGN(process_, backend_->launch(spec));
   fail_point("spawned");
   return watch_process();
+}
+
+// By descriptor, which is to be kept until the launch, or by name.
+Result<void> LiveVm::take_tap(vmm::MachineSpec& spec, Fd& tap) {
+  TRY_ASSIGN(tap, context_.network.attach(names_));
+  spec.tap_name = names_.tap;
+  spec.netns = "/run/netns/" + core::host_names(context_.config).netns;
+  if (backend_->opens_tap_by_name()) return sys::give_tap(std::move(tap), names_.uid);
+  spec.tap_fd = tap.get();
+  return {};
+}
+
+// Where the agent comes to us, we listen before it runs.
+Result<void> LiveVm::make_link() {
+  link_ = std::make_unique<AgentLink>(
+      context_.loop, names_.agent_socket,
+      AgentLink::Handlers{[this](const channel::FromAgent& message) { on_message(message); },
+                          [this](const std::string& why) {
+                            context_.hooks.report(core::AgentFailed{slot_, printable(why, 256)});
+                          }});
+  if (backend_->channel_style() == vmm::ChannelStyle::connect) return {};
+  return context(link_->listen(), "channel of VM " + name_);
 }
 
 void LiveVm::note(const BootParts& parts) {
@@ -157,11 +179,12 @@ void LiveVm::note(const BootParts& parts) {
 
 Result<void> LiveVm::adopt(const core::SavedVm& saved) {
   TRY_ASSIGN(process_, sys::Process::adopt(saved.pid, saved.start_time));
+  TRY_ASSIGN(backend_, context_.room.backend_of(names_));
   is_adopted_ = true;
   is_adopted_process_ = true;
   if (const core::Profile* profile = context_.config.profile(profile_); profile != nullptr) {
     // The files may be gone from the store; the VMM has them open, and the pins it inherited.
-    if (auto parts = context_.room.parts(*profile, image_of_vmm(saved.pid))) {
+    if (auto parts = context_.room.parts(*profile, context_.room.image_of_vmm(saved.pid))) {
       note(*parts);
       image_ = std::move(parts->image);
     }
@@ -171,26 +194,26 @@ Result<void> LiveVm::adopt(const core::SavedVm& saved) {
   if (context_.room.cgroups()) {
     TRY_ASSIGN(cgroup_, context_.room.cgroups()->create(names_.cgroup));
   }
+  TRY(make_link());
+  vmm::MachineSpec spec;
+  spec.agent_socket = names_.agent_socket;
+  spec.monitor_socket = names_.monitor_socket;
+  spec.uid = names_.uid;
+  TRY(backend_->offer_channel(spec));
   return watch_process();
 }
 
 Result<void> LiveVm::watch_process() {
   TRY_ASSIGN(process_watch_,
              context_.loop.watch(process_.pidfd(), EPOLLIN, [this](std::uint32_t) { on_exit(); }));
-  link_ = std::make_unique<AgentLink>(
-      context_.loop, names_.agent_socket,
-      AgentLink::Handlers{[this](const channel::FromAgent& message) { on_message(message); },
-                          [this](const std::string& why) {
-                            context_.hooks.report(core::AgentFailed{slot_, printable(why, 256)});
-                          }});
-  link_->start();
+  if (backend_->channel_style() == vmm::ChannelStyle::connect) link_->start();
   attach_monitor();
   return {};
 }
 
 // The monitor's socket appears some 20 ms after the spawn; it is not needed before the end.
 void LiveVm::attach_monitor() {
-  auto monitor = context_.room.backend().attach(context_.loop, names_.monitor_socket);
+  auto monitor = backend_->attach(context_.loop, names_.monitor_socket);
   if (monitor) {
     monitor_ = std::move(*monitor);
     return;
@@ -381,6 +404,8 @@ void LiveVm::measure(Instant now) {
 void LiveVm::bound_logs() const {
   const auto cut = vmm::bound_console(names_.console, kLogLimit);
   if (cut && *cut) log(Level::warn, "console_truncated", {{"vm", name_}});
+  // Absent but under Firecracker. A guest that breaks rules makes it grow.
+  (void)vmm::bound_console(names_.directory + "/firecracker.log", kLogLimit);
 }
 
 Result<void> remove_vm(const core::Config& config, const std::optional<sys::CgroupRoot>& cgroups,

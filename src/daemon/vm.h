@@ -91,6 +91,8 @@ class LiveVm {
   Result<void> prepare_files(const core::Launch& launch);
   Result<void> start_machine(const core::Launch& launch, const core::Profile& profile);
   void note(const BootParts& parts);
+  Result<void> make_link();
+  Result<void> take_tap(vmm::MachineSpec& spec, Fd& tap);
   Result<void> watch_process();
   void attach_monitor();
   void on_exit();
@@ -106,6 +108,7 @@ class LiveVm {
   std::string name_;
   std::string profile_;
   core::SlotNames names_;
+  vmm::Backend* backend_ = nullptr;  // its VMM's; set by launch() and adopt()
   std::string user_;
   image::PinnedImage image_;
   Fd tools_pin_;

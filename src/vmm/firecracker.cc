@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "base/text.h"
 #include "sys/files.h"

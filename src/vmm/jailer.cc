@@ -5,10 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <climits>
-#include <utility>
 
 #include "base/text.h"
 #include "sys/files.h"
@@ -61,19 +59,28 @@ Result<void> make_log(const std::string& path, std::uint32_t uid) {
   return sys::change_owner(path, uid, uid);
 }
 
+Result<void> link_files(const Jail& jail, const MachineSpec& spec) {
+  struct File {
+    std::string from;
+    std::string name;
+    bool is_shared;
+  };
+  std::vector<File> files{{spec.kernel, std::string(kJailKernel), true},
+                          {spec.initramfs, std::string(kJailInitramfs), true}};
+  for (const Drive& drive : spec.drives) {
+    files.push_back({drive.path, jail_drive(drive), drive.read_only});
+  }
+  for (const File& file : files) {
+    TRY(context(check_access(file.from, file.is_shared, spec.uid), file.name.substr(1)));
+    TRY(link_into(file.from, jail.root + file.name));
+  }
+  return {};
+}
+
 Result<void> fill(const Jail& jail, const MachineSpec& spec, std::string_view config) {
   const auto inside = [&](std::string_view name) { return jail.root + std::string(name); };
   TRY(sys::write_file(inside(kJailConfig), config, 0444));
-  const std::array shared{std::pair{spec.kernel, kJailKernel},
-                          std::pair{spec.initramfs, kJailInitramfs}};
-  for (const auto& [path, name] : shared) {
-    TRY(check_access(path, true, spec.uid));
-    TRY(link_into(path, inside(name)));
-  }
-  for (const Drive& drive : spec.drives) {
-    TRY(context(check_access(drive.path, drive.read_only, spec.uid), "drive " + drive.serial));
-    TRY(link_into(drive.path, inside(jail_drive(drive))));
-  }
+  TRY(link_files(jail, spec));
   TRY(make_log(inside(kJailMetrics), spec.uid));
   TRY(make_log(inside(kJailLog), spec.uid));
   return link_into(inside(kJailLog), jail.log);

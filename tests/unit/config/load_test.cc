@@ -47,8 +47,8 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
         core::MirrorSettings{false, "https://registry-1.docker.io", "", "", gib(20)});
   CHECK(config.action_cache == core::ActionCacheSettings{false, gib(2)});
   CHECK(config.network == core::NetworkSettings{"10.231.0.0/16", "/etc/resolv.conf", {}});
-  CHECK(config.vmm ==
-        core::VmmSettings{"auto", core::Accel::automatic, "qemu-system-x86_64", 2'000'000});
+  CHECK(config.vmm == core::VmmSettings{"auto", core::Accel::automatic, "qemu-system-x86_64",
+                                        "firecracker", "jailer", 2'000'000});
   REQUIRE(config.profiles.size() == 1);
   CHECK(config.profiles[0] == core::Profile{.name = "small",
                                             .labels = {"mvr"},
@@ -105,7 +105,8 @@ network:
 registry_mirror: {enabled: true, upstream: "https://r.example:5000", login_file: /etc/mvrunner/hub,
   max_size: 3GiB}
 action_cache: {enabled: on, max_size: 300MiB}
-vmm: {backend: qemu, accel: tcg, qemu_binary: /opt/qemu/bin/qemu, uid_base: 100000}
+vmm: {backend: qemu, accel: tcg, qemu_binary: /opt/qemu/bin/qemu, uid_base: 100000,
+  firecracker_binary: /opt/fc/firecracker, jailer_binary: /opt/fc/jailer}
 web: {listen: "[::1]:80"}
 scheduling: {weights: {acme/web.SITE: 3, tools/One: 20, other/place: 1}}
 profiles:
@@ -168,7 +169,8 @@ profiles:
   CHECK(config.network == core::NetworkSettings{"192.168.128.0/24",
                                                 "/run/systemd/resolve/resolv.conf",
                                                 {"10.1.2.0/24", "10.9.9.9:443"}});
-  CHECK(config.vmm == core::VmmSettings{"qemu", core::Accel::tcg, "/opt/qemu/bin/qemu", 100000});
+  CHECK(config.vmm == core::VmmSettings{"qemu", core::Accel::tcg, "/opt/qemu/bin/qemu",
+                                        "/opt/fc/firecracker", "/opt/fc/jailer", 100000});
   CHECK(config.web.listen == "[::1]:80");
   // Spelled as the scopes do.
   CHECK(config.scheduling.weights == std::map<std::string, std::uint32_t>{{"Acme/Web.site", 3},

@@ -193,10 +193,12 @@ TEST_CASE("paths, names and words that cannot work are errors") {
       {with_profiles("host: {id: abcdefghijklmnopqrstu}\n"),
        {"c.yaml:2:12: host.id: \"abcdefghijklmnopqrstu\" is not a plain name: a-z, 0-9 and inner "
         "hyphens, at most 20 characters"}},
-      {with_profiles("vmm: {backend: firecracker, accel: yes, qemu_binary: ./qemu}\n"),
-       {"c.yaml:2:16: vmm.backend: \"firecracker\" is not one of auto, qemu",
-        "c.yaml:2:36: vmm.accel: \"yes\" is not one of auto, kvm, tcg",
-        "c.yaml:2:54: vmm.qemu_binary: \"./qemu\" is not a program's name or its absolute path"}},
+      {with_profiles("vmm: {backend: firecracker, accel: tcg}\n"),
+       {"c.yaml:2:36: vmm.accel: Firecracker has no emulation: accel must be kvm or auto"}},
+      {with_profiles("vmm: {backend: xen, accel: yes, qemu_binary: ./qemu}\n"),
+       {"c.yaml:2:16: vmm.backend: \"xen\" is not one of auto, firecracker, qemu",
+        "c.yaml:2:28: vmm.accel: \"yes\" is not one of auto, kvm, tcg",
+        "c.yaml:2:46: vmm.qemu_binary: \"./qemu\" is not a program's name or its absolute path"}},
       {with_profiles("registry_mirror: yes\n"),
        {"c.yaml:2:18: registry_mirror: \"yes\" is not on, off, true or false"}},
       {with_profiles(

@@ -129,3 +129,54 @@ TEST_CASE("a guest that does not read cannot make the daemon grow") {
   REQUIRE_FALSE(sent);
   CHECK(sent.error().code == Errc::busy);
 }
+
+TEST_CASE("an agent that comes to us is asked for sync, again at each coming") {
+  Guest guest;
+  int hellos = 0;
+  daemon::AgentLink link(*guest.loop, guest.path,
+                         {[&](const channel::FromAgent& m) {
+                            hellos += std::holds_alternative<channel::Hello>(m) ? 1 : 0;
+                          },
+                          [](const std::string&) {}});
+  REQUIRE(link.send(channel::ToAgent{channel::Shutdown{7}}));
+  REQUIRE(link.listen());
+  const auto heard = [&](const std::string& wanted) {
+    std::array<char, 4096> buffer{};
+    const ssize_t got = ::recv(guest.socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    return got > 0 && std::string(buffer.data(), static_cast<std::size_t>(got)).find(wanted) !=
+                          std::string::npos;
+  };
+  guest.socket = sys::connect_unix(guest.path).value();
+  CHECK(guest.until([&] { return heard("\"sync\""); }));
+  guest.say(hello());
+  CHECK(guest.until([&] { return hellos == 1; }));
+
+  guest.socket = sys::connect_unix(guest.path).value();  // and the former one is gone
+  CHECK(guest.until([&] { return heard("\"sync\""); }));
+  guest.say(hello());
+  CHECK(guest.until([&] { return hellos == 2; }));
+}
+
+TEST_CASE("of two agents that come the second one waits") {
+  Guest guest;
+  int hellos = 0;
+  daemon::AgentLink link(*guest.loop, guest.path,
+                         {[&](const channel::FromAgent&) { ++hellos; }, [](const std::string&) {}});
+  REQUIRE(link.listen());
+  guest.socket = sys::connect_unix(guest.path).value();
+  const Fd first = std::move(guest.socket);
+  guest.socket = sys::connect_unix(guest.path).value();
+  guest.say(hello());
+  CHECK_FALSE(guest.until([&] { return hellos > 0; }));
+}
+
+TEST_CASE("a listener that died is replaced, one that lives is not") {
+  Guest guest;
+  const daemon::AgentLink::Handlers handlers{[](const channel::FromAgent&) {},
+                                             [](const std::string&) {}};
+  guest.listen();
+  daemon::AgentLink link(*guest.loop, guest.path, handlers);
+  CHECK(link.listen().error().code == Errc::exists);
+  guest.listener = Fd();
+  CHECK(link.listen());
+}

@@ -93,6 +93,26 @@ TEST_CASE("a program that is not there is named with its package") {
   CHECK(found->remedy == "apt install qemu-system-x86");
 }
 
+TEST_CASE("of the two VMMs one that may be used must be there") {
+  const auto wants = [](const core::Config& config, const std::string& text) {
+    const auto findings = check_programs(config);
+    return std::ranges::any_of(findings, [&](const Finding& one) { return one.text == text; });
+  };
+  core::Config config;
+  config.vmm.qemu_binary = "/nowhere/qemu";
+  config.vmm.firecracker_binary = config.vmm.jailer_binary = "/bin/sh";
+  CHECK_FALSE(wants(config, "/nowhere/qemu is not installed"));
+  config.vmm.backend = "qemu";
+  CHECK(wants(config, "/nowhere/qemu is not installed"));
+  config.vmm.backend = "auto";
+  config.vmm.accel = core::Accel::tcg;
+  CHECK(wants(config, "/nowhere/qemu is not installed"));
+  config.vmm.accel = core::Accel::automatic;
+  config.vmm.backend = "firecracker";
+  config.vmm.jailer_binary = "/nowhere/jailer";
+  CHECK(wants(config, "/bin/sh or /nowhere/jailer is not installed"));
+}
+
 TEST_CASE("docker-registry is wanted where there is a registry mirror") {
   const auto wants = [](const core::Config& config) {
     const auto findings = check_programs(config);

@@ -78,6 +78,12 @@ TEST_CASE("how the VMM ended tells a crash from a guest that went by itself") {
   const daemon::Death reset = death_of("guest-reset", sys::Exit{0, 0}, "");
   CHECK(reset.cause == core::EndCause::vm_died);
   CHECK(reset.text == "guest-reset");
+  // Also where nobody learns the exit, which an adopted process has.
+  const daemon::Death by_log =
+      death_of("vmm-error 148: a system call that it may not make", std::nullopt, "");
+  CHECK(by_log.cause == core::EndCause::vmm_crashed);
+  CHECK(by_log.text ==
+        "the VMM ended by itself: vmm-error 148: a system call that it may not make");
   const daemon::EndFacts killed{"", sys::Exit{0, SIGKILL}, "Kernel panic - not syncing: x", true};
   CHECK(daemon::post_mortem(killed).cause == core::EndCause::host_oom);
 }

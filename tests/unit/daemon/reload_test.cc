@@ -56,6 +56,8 @@ core::Config all_different() {
   config.vmm.backend = "qemu";
   config.vmm.accel = core::Accel::tcg;
   config.vmm.qemu_binary = "/q";
+  config.vmm.firecracker_binary = "/f";
+  config.vmm.jailer_binary = "/j";
   config.vmm.uid_base = 70'000;
   config.scheduling.weights = {{"a/b", 2}};
   config.web.listen = "[::1]:1";
@@ -82,8 +84,9 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
   CHECK(restart == std::vector<std::string>{"state_dir", "run_dir", "instance", "control_group",
                                             "host.id", "network.subnet", "network.resolv_conf",
                                             "registry_mirror", "vmm.backend", "vmm.accel",
-                                            "vmm.qemu_binary", "vmm.uid_base"});
-  CHECK(plan.changes.size() == 40);  // all but github.url
+                                            "vmm.qemu_binary", "vmm.firecracker_binary",
+                                            "vmm.jailer_binary", "vmm.uid_base"});
+  CHECK(plan.changes.size() == 42);  // all but github.url
   // What was not applied has its former value, and what was applied the wanted one.
   core::Config expected = wanted;
   expected.state_dir = before.state_dir;

@@ -171,7 +171,7 @@ TEST_CASE("a file that a VM writes must be its own alone") {
   }
   const auto made = make_jail(jail_in(files), files.spec, "{}");
   CHECK(made.error().code == Errc::invalid);
-  CHECK(made.error().what.find("drive scratch") != std::string::npos);
+  CHECK(made.error().what.find("drive-scratch") != std::string::npos);
 }
 
 TEST_CASE("a missing file is named") {
