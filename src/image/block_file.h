@@ -12,6 +12,9 @@ namespace mvr::image {
 
 constexpr std::uint32_t kBlockSize = 4096;
 
+// All of it, to a place of the image's file.
+Result<void> write_at(int fd, std::string_view data, std::uint64_t offset);
+
 struct Run {
   std::uint32_t start = 0;
   std::uint32_t count = 0;
@@ -39,7 +42,7 @@ class BlockFile {
   [[nodiscard]] std::uint32_t end() const { return end_; }
 
  private:
-  Result<void> write_now(std::uint32_t start, std::string_view data) const;
+  Result<void> write_now(std::uint32_t start, std::string_view data);
   [[nodiscard]] Error full() const;
   int fd_;
   std::uint32_t limit_;
@@ -47,25 +50,7 @@ class BlockFile {
   std::map<std::uint32_t, std::uint32_t> free_;  // start -> count, below end_, never touching
   std::string pending_;
   std::uint32_t pending_start_ = 0;
-};
-
-// What does not fit into memory for every file: the sums of their contents. They lie in the same
-// file far behind its blocks, which its final length cuts off.
-class ContentSums {
- public:
-  static constexpr std::size_t kSum = 32;
-  ContentSums(int fd, std::uint64_t offset) : fd_(fd), offset_(offset) {}
-  // By an index that mostly grows.
-  Result<void> put(std::uint32_t index, std::string_view sum);
-  Result<std::string> get(std::uint32_t index);
-
- private:
-  Result<void> flush();
-  int fd_;
-  std::uint64_t offset_;
-  std::string buffer_;  // the sums from first_ on: to be written, or read
-  std::uint32_t first_ = 0;
-  bool is_dirty_ = false;
+  std::uint64_t on_its_way_ = 0;  // the disk was asked to begin with what lies before
 };
 
 }  // namespace mvr::image

@@ -1,8 +1,8 @@
 #include "image/content_writer.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -53,13 +53,7 @@ Result<void> ContentWriter::flush() {
       continue;
     }
     std::size_t end = i;
-    for (; end < blocks && !is_zero(block_at(window_, end)); ++end) {
-      const std::uint64_t logical = first + end;
-      std::array<char, sizeof logical> place{};
-      std::memcpy(place.data(), &logical, sizeof logical);
-      sha_.add({place.data(), place.size()});
-      sha_.add(block_at(window_, end));
-    }
+    while (end < blocks && !is_zero(block_at(window_, end))) ++end;
     TRY(put(first + static_cast<std::uint32_t>(i),
             std::string_view(window_).substr(i * kBlockSize, (end - i) * kBlockSize)));
     i = end;
@@ -71,6 +65,7 @@ Result<void> ContentWriter::flush() {
 }
 
 Result<void> ContentWriter::put(std::uint32_t logical, std::string_view data) {
+  sums_.add(logical, data);
   while (!data.empty()) {
     const auto wanted = static_cast<std::uint32_t>(data.size() / kBlockSize);
     TRY_ASSIGN(const Run run, blocks_.take(std::min(wanted, kMaxExtent)));
@@ -89,14 +84,11 @@ Result<void> ContentWriter::put(std::uint32_t logical, std::string_view data) {
   return {};
 }
 
-Result<ContentWriter::Content> ContentWriter::finish() {
+Result<std::vector<Extent>> ContentWriter::finish(std::uint32_t index) {
   TRY(flush());
-  Content content;
-  content.extents.swap(extents_);
-  const auto sum = sha_.take();
-  content.sum.assign(sum.begin(), sum.end());
+  if (!extents_.empty()) sums_.end(index);
   start_ = 0;
-  return content;
+  return std::exchange(extents_, {});
 }
 
 }  // namespace mvr::image

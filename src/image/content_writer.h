@@ -7,8 +7,8 @@
 
 #include "base/result.h"
 #include "image/block_file.h"
+#include "image/content_sums.h"
 #include "image/file_tree.h"
-#include "sys/sha256.h"
 
 namespace mvr::image {
 
@@ -17,22 +17,19 @@ constexpr std::uint64_t kMaxFileSize = (std::uint64_t{1} << 44U) - kBlockSize;
 
 class ContentWriter {
  public:
-  explicit ContentWriter(BlockFile& blocks) : blocks_(blocks) {}
+  ContentWriter(BlockFile& blocks, ContentSums& sums) : blocks_(blocks), sums_(sums) {}
 
   // Pieces must not run backwards; what lies between them is a hole.
   Result<void> add(std::uint64_t offset, std::string_view data);
-  struct Content {
-    std::vector<Extent> extents;
-    std::string sum;  // raw SHA-256 over the blocks that are not zero and their places
-  };
-  // Of what was added since the last one.
-  Result<Content> finish();
+  // Where it lies what was added since the last one. Its sum, over the blocks that are not zero,
+  // will be there under `index` unless it has none.
+  Result<std::vector<Extent>> finish(std::uint32_t index);
 
  private:
   Result<void> flush();
   Result<void> put(std::uint32_t logical, std::string_view data);
   BlockFile& blocks_;
-  sys::Sha256 sha_;
+  ContentSums& sums_;
   std::vector<Extent> extents_;
   std::string window_;       // zeros beyond what was added
   std::uint64_t start_ = 0;  // of the window in the file; a block's boundary

@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "image/block_file.h"
+#include "image/content_sums.h"
 #include "image/file_tree.h"
 
 namespace mvr::image {

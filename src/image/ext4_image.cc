@@ -123,17 +123,17 @@ class Writer {
       : options_(options),
         blocks_(fd, kFirstDataBlock, limit(options)),
         sums_(fd, kSumsOffset),
-        content_(blocks_),
         tree_([this](Run run) { return blocks_.give_back(run); }) {}
 
   Result<void> read(const std::vector<TarLayer>& layers) {
     const Bytes all = options_.expected.value != 0 ? options_.expected : bytes_of(layers);
     const Watcher watcher(options_.bar, all, [this] { return Bytes{read_.load()}; });
+    ContentWriter content(blocks_, sums_);
     for (const TarLayer& layer : layers) {
-      TRY(context(read_layer(layer), layer.what));
+      TRY(context(read_layer(layer, content), layer.what));
       ++layer_;
     }
-    return {};
+    return sums_.complete();
   }
 
   Result<Formatted> finish(const std::string& path) {
@@ -161,10 +161,10 @@ class Writer {
     return static_cast<std::uint32_t>(options.size.value / kBlockSize);
   }
 
-  Result<void> read_layer(const TarLayer& layer) {
+  Result<void> read_layer(const TarLayer& layer, ContentWriter& content) {
     TarStream tar(layer.fd, read_);
     TRY(tar.open(!layer.digest.empty(), !layer.diff_id.empty()));
-    LayerReader reader({tree_, content_, sums_, options_.rootfs}, layer, layer_);
+    LayerReader reader({tree_, content, options_.rootfs}, layer, layer_);
     TRY(reader.read(tar));
     TRY(tar.drain());
     entries_ += reader.entries();
@@ -176,7 +176,6 @@ class Writer {
   const Ext4Options& options_;
   BlockFile blocks_;
   ContentSums sums_;
-  ContentWriter content_;
   FileTree tree_;
   std::uint16_t layer_ = 0;
   std::uint64_t entries_ = 0;

@@ -239,11 +239,11 @@ Result<void> LayerReader::add_content(TarStream& tar, archive_entry* entry, Inod
     size = std::max(size, piece.offset + piece.data.size());
   }
   if (size > kMaxFileSize) return fail(Errc::too_large, "a file larger than 16TiB");
-  TRY_ASSIGN(const ContentWriter::Content content, target_.content.finish());
+  TRY_ASSIGN(const std::vector<Extent> extents, target_.content.finish(id));
   Inode& inode = tree_.inode(id);
   inode.size = size;
-  tree_.set_extents(inode, content.extents);
-  return content.extents.empty() ? Result<void>() : target_.sums.put(id, content.sum);
+  tree_.set_extents(inode, extents);
+  return {};
 }
 
 }  // namespace mvr::image

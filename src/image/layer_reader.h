@@ -18,7 +18,6 @@ class LayerReader {
   struct Target {
     FileTree& tree;
     ContentWriter& content;
-    ContentSums& sums;
     bool rootfs = true;  // as Ext4Options
   };
   // Layers are numbered upwards.

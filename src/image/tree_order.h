@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "image/block_file.h"
+#include "image/content_sums.h"
 #include "image/file_tree.h"
 #include "sys/sha256.h"
 

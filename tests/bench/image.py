@@ -4,6 +4,7 @@ writer    a tar of the tree through the writer (bench_image), fsync included
 tar|      the same with tar(1) reading the tree at the same time: what `image build` does
 mke2fs    mke2fs -d TREE, then sync
 loop      mke2fs, loop mount, tar -x into it, umount, sync; left out without loop devices
+disk      dd of the image the writer made, fsync included: what nothing that writes it can beat
 
 Environment: BENCH_IMAGE, BENCH_RUNS (3), BENCH_DIR (the temporary directory).
 """
@@ -73,6 +74,10 @@ def by_pipe(tree, output):
     tar.wait()
 
 
+def by_disk(image, output):
+    run("dd", f"if={image}", f"of={output}", "bs=256K", "conv=fsync,sparse")
+
+
 def empty(output, size, files):
     with open(output, "wb") as file:
         file.truncate(size)
@@ -114,10 +119,13 @@ def bench(directory, name, files, megabytes):
     pack(tree, tar)
     size = (megabytes * 11 // 10 + files // 100 + 400) << 20
     with_loop = has_loop(directory)
-    times = {"writer": [], "tar|": [], "mke2fs": [], "loop": []}
+    times = {"writer": [], "tar|": [], "mke2fs": [], "loop": [], "disk": []}
     memory = []
     for _ in range(RUNS):  # alternating: what else the machine does hits all alike
         times["writer"].append(by_writer(tar, output, memory))
+        copy = directory / "copy.ext4"
+        times["disk"].append(timed(lambda: by_disk(output, copy)))
+        copy.unlink()
         times["tar|"].append(timed(lambda: by_pipe(tree, output)))
         output.unlink()
         times["mke2fs"].append(timed(lambda: by_mke2fs(tree, output, size, files)))
