@@ -1,5 +1,6 @@
 // mvrunner serve: the daemon.
 #include <CLI/CLI.hpp>
+#include <malloc.h>
 
 #include "cli/cli.h"
 #include "core/names.h"
@@ -27,7 +28,16 @@ int serve_unit(const core::Config& config, const ServeOptions& options) {
   return done ? static_cast<int>(exit_ok) : report(done.error());
 }
 
+// As base/wipe.cc does for ours, for the libraries in C: blocks they free are overwritten, all but
+// the small ones (mallopt(3)). What is allocated reads as zeros then.
+void overwrite_what_is_freed() {
+#ifdef M_PERTURB
+  (void)::mallopt(M_PERTURB, 0xff);
+#endif
+}
+
 int serve(const Context& context, const ServeOptions& options) {
+  overwrite_what_is_freed();
   auto config = load_config(context, !options.for_run);
   if (!config) return report_config(config.error());
   if (options.prepare || options.tidy) return serve_unit(*config, options);

@@ -98,6 +98,7 @@ void AgentLink::flush() {
     if (sent < 0) return retry_later();
     outgoing_.erase(0, static_cast<std::size_t>(sent));
   }
+  std::string().swap(outgoing_);  // it may have held a secret: its memory is not kept
   (void)watch_.set_events(EPOLLIN);
 }
 

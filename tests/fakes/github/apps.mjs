@@ -146,6 +146,7 @@ function createToken(call) {
   if (installation.suspended) throw new Refusal(403, 'This installation has been suspended');
   const { owner, permissions, repositories, token_life_s: life } = installation;
   const token = tokenText(installation.app);
+  call.world.secrets.push({ kind: 'token', text: token });
   const names = repositories?.map((name) => `${owner.login}/${name}`) ?? null;
   const expires = call.world.now() + life * 1000;
   call.world.setToken({ token, permissions: { ...permissions }, repositories: names });

@@ -93,6 +93,7 @@ const ok = (body = {}) => ({ status: 200, body });
 
 export const controlRoutes = [
   route('GET', /^\/_control\/state$/, state),
+  route('GET', /^\/_control\/secrets$/, ({ world }) => ok(world.secrets)),
   route('POST', /^\/_control\/jobs$/, addJob),
   route('GET', /^\/_control\/jobs\/(?<id>\d+)$/, (call) => ok(jobState(call.world, findJob(call)))),
   route('PATCH', /^\/_control\/jobs\/(?<id>\d+)$/, patchJob),

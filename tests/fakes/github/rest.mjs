@@ -208,6 +208,7 @@ function generateJit(call) {
   }
   const runner = call.world.addRunner(scope, { name, labels, group });
   const encoded = jitBlob(call.origin, runner, folder);
+  call.world.secrets.push({ kind: 'jit_config', text: encoded });
   return {
     status: 201,
     body: { runner: runnerJson(call.world, runner), encoded_jit_config: encoded },

@@ -160,7 +160,9 @@ function generateJit(call) {
   const runner = world.addRunner(scope, { name, labels: set.labels, group: set.group });
   runner.set = set;
   const facts = { id: runner.id, name, runnerScaleSetId: set.id, os: 'unknown', status: 'offline' };
-  return ok({ runner: facts, encodedJITConfig: jitBlob(origin, runner, workFolder) });
+  const encoded = jitBlob(origin, runner, workFolder);
+  world.secrets.push({ kind: 'jit_config', text: encoded });
+  return ok({ runner: facts, encodedJITConfig: encoded });
 }
 
 function runnerOf({ world, scope, params }) {

@@ -46,6 +46,7 @@ export class World extends EventEmitter {
     this.runners = new Map();
     this.sessions = new Map();
     this.tokens = new Map();
+    this.secrets = []; // all that was handed out and is nobody else's to know
     this.apps = new Map();
     this.installations = new Map();
     this.settings = { ...kDefaultSettings };

@@ -1,5 +1,6 @@
-// Every freed block is overwritten, so that the JIT configuration does not stay behind in the
-// agent's heap in one of the copies which decoding and the child's environment need.
+// Part of a program, not of the library: every freed block is overwritten, so that a secret does
+// not stay behind in the heap in one of the copies which decoding, sending and the environment of
+// a child need.
 #include <cstdlib>
 #include <cstring>
 #include <new>
