@@ -20,6 +20,12 @@ std::string rest_of_line(std::string_view console, std::string_view marker) {
   return printable(console.substr(0, console.find_first_of("\r\n")), kMaxText);
 }
 
+// What a VMM that gives up says: Firecracker and its jailer, or QEMU.
+std::string complaint(std::string_view console) {
+  std::string text = rest_of_line(console, "Error: ");
+  return text.empty() ? rest_of_line(console, "qemu-system-") : text;
+}
+
 }  // namespace
 
 Death post_mortem(const EndFacts& facts) {
@@ -36,7 +42,11 @@ Death post_mortem(const EndFacts& facts) {
   if (facts.reason == "guest-panic") return {EndCause::panicked, std::string(facts.reason)};
   const std::string exit = facts.exit ? facts.exit->to_text() : "";
   const bool has_crashed = facts.reason.empty() && facts.exit && !facts.exit->ok();
-  if (has_crashed) return {EndCause::vmm_crashed, "the VMM ended by itself: " + exit};
+  if (has_crashed) {
+    const std::string why = facts.exit->signal == 0 ? complaint(facts.console) : "";
+    return {EndCause::vmm_crashed,
+            "the VMM ended by itself: " + exit + (why.empty() ? "" : ": ") + why};
+  }
   if (facts.reason.starts_with("vmm-error")) {
     return {EndCause::vmm_crashed, "the VMM ended by itself: " + std::string(facts.reason)};
   }

@@ -1,8 +1,12 @@
-"""Tests with the stand-in VMM (tests/fakes/vmm): for what needs many VMs, not real ones."""
+"""Tests with the stand-in VMMs (tests/fakes/vmm): for what needs many VMs, not real ones, and for
+Firecracker where there is no KVM."""
+
+import os
 
 from harness import SOURCE, MvrunnerTest
 
-QEMU = SOURCE / "tests/fakes/vmm/qemu-system-x86_64"
+VMMS = SOURCE / "tests/fakes/vmm"
+QEMU = VMMS / "qemu-system-x86_64"
 
 
 class StandInVmmTest(MvrunnerTest):
@@ -16,10 +20,31 @@ class StandInVmmTest(MvrunnerTest):
             log.touch()
             log.chmod(0o666)
 
+    def vmm(self):
+        return {"accel": "tcg", "qemu_binary": str(QEMU)}
+
     def settings(self):
-        return {**super().settings(), "vmm": {"accel": "tcg", "qemu_binary": str(QEMU)}}
+        return {**super().settings(), "vmm": self.vmm()}
 
     def booted(self):
         """(guest, pid) of each VM that was started, in order."""
         lines = self.boots.read_text().splitlines()
         return [(line.split()[0], int(line.split()[1])) for line in lines]
+
+
+class StandInFirecrackerTest(StandInVmmTest):
+    def vmm(self):
+        return {"backend": "firecracker", "accel": "kvm",
+                "firecracker_binary": str(VMMS / "firecracker"),
+                "jailer_binary": str(VMMS / "jailer")}
+
+    def setUp(self):
+        super().setUp()
+        # A distribution's is compressed, which no release of Firecracker boots.
+        for kernel in self.state.glob("kernels/*/vmlinuz"):
+            kernel.unlink()
+            kernel.write_bytes(b"\x7fELF stand-in of an uncompressed kernel")
+
+    def vmm_pids(self):
+        """Its command line names no directory: it is in a jail."""
+        return [pid for _, pid in self.booted() if os.path.exists(f"/proc/{pid}/exe")]

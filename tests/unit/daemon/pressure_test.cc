@@ -73,6 +73,12 @@ TEST_CASE("how the VMM ended tells a crash from a guest that went by itself") {
   CHECK(crash.cause == core::EndCause::vmm_crashed);
   CHECK(crash.text == "the VMM ended by itself: killed by SIGSEGV");
   CHECK(death_of("", sys::Exit{1, 0}, "").cause == core::EndCause::vmm_crashed);
+  // What it said itself is told, and what the guest says of a crash is not.
+  CHECK(death_of("", sys::Exit{3, 0}, "[ 1.0] x\r\nError: NetworkNamespace\n").text ==
+        "the VMM ended by itself: exit 3: Error: NetworkNamespace");
+  CHECK(death_of("", sys::Exit{1, 0}, "qemu-system-x86_64: no such device\n").text ==
+        "the VMM ended by itself: exit 1: qemu-system-x86_64: no such device");
+  CHECK(death_of("", sys::Exit{0, SIGSEGV}, "Error: it was you").text == crash.text);
   CHECK(death_of("", sys::Exit{0, 0}, "").cause == core::EndCause::vm_died);
   CHECK(death_of("", std::nullopt, "").cause == core::EndCause::vm_died);
   const daemon::Death reset = death_of("guest-reset", sys::Exit{0, 0}, "");

@@ -157,7 +157,7 @@ TEST_CASE("a request to quit reboots the guest, which ends the VMM") {
 }
 
 TEST_CASE("a VMM that takes its time is waited for") {
-  Launched vm("fake.slow=300");
+  Launched vm("fake.slow=1500");
   CHECK(vm.backend().attach(vm.loop(), vm.files().spec.monitor_socket).error().code ==
         Errc::not_found);
   vm.accept();

@@ -1,0 +1,144 @@
+"""VMs under Firecracker, each in a jail of its own: with the stand-ins of both programs, which keep
+to the real ones' arguments, files and ends. The guest runs on the host."""
+
+import json
+import os
+import pathlib
+import signal
+import stat
+
+from harness import Namespaces, main, run, wait_for
+from standin import VMMS, StandInFirecrackerTest
+
+UID_BASE = 2_000_000  # vmm.uid_base
+
+
+class Jailed(StandInFirecrackerTest):
+    def start_held_job(self):
+        self.github.control("POST", "/settings", {"lost_after_ms": 5000})
+        self.start_daemon()
+        job = self.github.add_job("echo begun", self.gate(), "echo ended")
+        self.github.wait_job(job, "in_progress")
+        vm = self.wait_vm("running")
+        (pid,) = self.vmm_pids()
+        return job, vm, pid
+
+    def check_succeeds(self, job):
+        self.open_gate()
+        done = self.github.wait_job(job, "completed")
+        self.assertEqual(done["conclusion"], "success", done["log"])
+        self.assertRegex(done["log"], r"(?s)begun.*ended")
+        self.check_nothing_left()
+
+    def test_a_job_runs_in_a_jail_that_goes_with_it(self):
+        job, vm, pid = self.start_held_job()
+        uid = UID_BASE + vm["slot"]
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        self.assertRegex(status, rf"(?m)^Uid:(\t{uid}){{4}}$")
+        self.assertRegex(status, rf"(?m)^Gid:(\t{uid}){{4}}$")
+        self.assertRegex(status, r"(?m)^Groups:\s*$")
+        self.assertTrue(any(self.instance in line and "vm-" in line for line in
+                            pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()))
+        # Nothing of ours is open in it but its console.
+        directory = self.state / "vms" / str(vm["slot"])
+        jail = directory / "firecracker" / vm["vm"] / "root"
+        self.assertEqual(os.path.realpath(f"/proc/{pid}/cwd"), str(jail))
+        for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            target = os.path.realpath(link)
+            self.assertTrue(target.startswith((str(jail), str(VMMS), "/dev/", "/proc/"))
+                            or target == str(directory / "console.log"), target)
+        # What it shares is not its own, and what is its own is nobody else's.
+        config = json.loads((jail / "vm.json").read_text())
+        for name in ("vm.json", "kernel", "initramfs", "drive-base", "drive-tools"):
+            info = (jail / name).stat()
+            self.assertEqual((info.st_uid, info.st_mode & 0o022), (0, 0), name)
+        scratch = (jail / "drive-scratch").stat()
+        self.assertEqual((scratch.st_uid, stat.S_IMODE(scratch.st_mode)), (uid, 0o600))
+        self.assertEqual([drive["is_read_only"] for drive in config["drives"]],
+                         [True, False, True])
+        (interface,) = config["network-interfaces"]
+        tap = json.loads(run("ip", "-n", self.instance, "-d", "-j", "link", "show",
+                             interface["host_dev_name"], capture_output=True).stdout)[0]
+        self.assertEqual(tap["linkinfo"]["info_data"]["user"], uid)
+        self.check_succeeds(job)
+
+    def test_a_killed_daemon_loses_no_job_and_the_next_one_adopts_its_vm(self):
+        job, vm, pid = self.start_held_job()
+        self.assertEqual(self.daemon.stop(signal.SIGKILL), -signal.SIGKILL)
+        self.start_daemon()
+        self.assertEqual(self.wait_vm("running")["vm"], vm["vm"])
+        self.assertEqual(self.vmm_pids(), [pid])
+        self.check_succeeds(job)
+
+    def test_a_stopped_daemon_leaves_the_job_running_and_the_next_one_finishes_it(self):
+        job, vm, pid = self.start_held_job()
+        self.assertEqual(self.daemon.stop(), 0)
+        self.assertEqual(self.vmm_pids(), [pid])
+        self.start_daemon()
+        self.assertEqual(self.wait_vm("running")["vm"], vm["vm"])
+        self.check_succeeds(job)
+
+    def test_a_vmm_that_dies_is_told_and_the_next_job_is_served(self):
+        job, vm, pid = self.start_held_job()
+        os.kill(pid, signal.SIGSEGV)
+        (ended,) = wait_for(self.finished, "its end is known", limit=60)
+        self.assertEqual((ended["vm"], ended["cause"]), (vm["vm"], "vmm_crashed"), ended)
+        self.assertIn("SIGSEGV", ended["cause_text"])
+        done = self.github.wait_job(self.github.add_job("echo fine"), "completed")
+        self.assertEqual(done["conclusion"], "success", done["log"])
+        self.github.wait_job(job, "completed")  # GitHub gave it up
+        wait_for(lambda: not self.github.runners(), "the lost runner is gone")
+        self.check_nothing_left()
+
+    def test_many_jobs_each_in_a_machine_of_its_own(self):
+        self.start_daemon()
+        jobs = [self.github.add_job("pwd", name=f"job-{n}") for n in range(12)]
+        logs = [self.github.wait_job(job, "completed") for job in jobs]
+        self.assertEqual({done["conclusion"] for done in logs}, {"success"})
+        self.assertEqual(len({name for name, _ in self.booted()}), len(self.booted()))
+        self.assertGreaterEqual(len(self.booted()), 12)
+        self.check_nothing_left()
+
+
+class Broken(StandInFirecrackerTest):
+    """What Firecracker or its jailer does wrong, and a sound profile beside it."""
+
+    faults = {"jailer": ("fake.jailer=3", "the jailer was told to fail"),
+              "seccomp": ("fake.crash=boot fake.exit=148", "148"),
+              "early": ("fake.crash=start", "told to end at start"),
+              "panics": ("fake.panic", "Kernel panic")}
+    profiles = [{"name": "small", "labels": ["mv-small"]},
+                *({"name": name, "labels": [f"mv-{name}"], "kernel_args": words}
+                  for name, (words, _) in faults.items())]
+
+    def test_each_fault_is_told_and_leaves_nothing(self):
+        self.start_daemon()
+        broken = [self.github.add_job("true", labels=[f"mv-{name}"], name=name)
+                  for name in self.faults]
+        for name, (_, text) in self.faults.items():
+            with self.subTest(name):
+                attempts = wait_for(lambda: self.finished(name), f"{name} has failed", limit=60)
+                self.assertIn(text, attempts[-1]["cause_text"], attempts)
+        sound = self.github.wait_job(self.github.add_job("echo fine"), "completed")
+        self.assertEqual(sound["conclusion"], "success", sound["log"])
+        for job in broken:
+            self.assertEqual(self.github.job(job)["status"], "queued")
+            self.github.control("POST", f"/jobs/{job}/cancel")
+        self.check_nothing_left()
+
+
+class Absent(StandInFirecrackerTest):
+    def vmm(self):
+        return {**super().vmm(), "jailer_binary": "/no/such/jailer"}
+
+    def test_a_missing_program_is_named_with_what_to_do(self):
+        self.launch_daemon()
+        wait_for(lambda: not self.daemon.is_alive(), "the daemon gives up", limit=30)
+        self.assertNotEqual(self.daemon.stop(), 0)
+        self.assertIn("/no/such/jailer is not installed", self.daemon.text())
+        doctor = self.cli("doctor")
+        self.assertIn("/no/such/jailer is not installed", doctor.stdout + doctor.stderr)
+
+
+if __name__ == "__main__":
+    main()
