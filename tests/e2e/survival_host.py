@@ -125,7 +125,10 @@ class Foreign:
             self.end_editor()
 
 
-class Host(standin.StandInVmmTest):
+UNDER = {"qemu": standin.StandInVmmTest, "firecracker": standin.StandInFirecrackerTest}
+
+
+class Host(UNDER[os.environ.get("MVR_SURVIVAL_VMM", "qemu")]):
     """One host that lives through the scenario again and again."""
 
     validates = False  # the other tests do

@@ -6,7 +6,8 @@ The fail points (src/daemon/fail_point.h) are counted by a first pass through th
 the daemon dies at one after the other, and every second time its successor dies as well, somewhere
 in its first passes. Where the core's decisions about a VM's life are carried out, every pass is
 died at, since each stands for another moment of another kind of VM; elsewhere the first of one name
-and the last of the next. MVR_SURVIVAL=all takes every single pass.
+and the last of the next. MVR_SURVIVAL=all takes every single pass; MVR_SURVIVAL_VMM=firecracker has
+the stand-in of Firecracker under its jailer instead of QEMU's.
 """
 
 import collections

@@ -43,13 +43,16 @@ TEST_CASE("sums are those of each file, however large it is and wherever it bega
   const Fd file(::open((directory / "image").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ContentSums sums(file.get(), kFarBehind);
   std::map<std::uint32_t, std::string> expected;
-  std::mt19937 chance(11);
-  for (std::uint32_t index = 0; index < 3000; index += 1 + chance() % 3) {
+  std::mt19937 generator(11);
+  const auto chance = [&generator](std::uint32_t below) {
+    return std::uniform_int_distribution<std::uint32_t>(0, below - 1)(generator);
+  };
+  for (std::uint32_t index = 0; index < 3000; index += 1 + chance(3)) {
     // Some larger than all that is on its way at once.
-    const std::size_t count = index % 500 < 3 ? 300 : 1 + chance() % 4;
-    const std::uint32_t place = chance() % 2 == 0 ? 0 : 7;
+    const std::size_t count = index % 500 < 3 ? 300 : 1 + chance(4);
+    const std::uint32_t place = chance(2) == 0 ? 0 : 7;
     const std::string blocks = blocks_of(count, static_cast<char>(index));
-    const std::size_t first = chance() % count * kBlockSize;
+    const std::size_t first = chance(static_cast<std::uint32_t>(count)) * kBlockSize;
     sums.add(place, std::string_view(blocks).substr(0, first));
     sums.add(place + static_cast<std::uint32_t>(first / kBlockSize),
              std::string_view(blocks).substr(first));

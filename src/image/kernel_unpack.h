@@ -1,0 +1,16 @@
+// The kernel proper in an x86-64 bzImage. A VMM that enters it directly spares each boot the
+// unpacking, and Firecracker before 1.17 starts nothing else.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+
+namespace mvr::image {
+
+// Writes the vmlinux to `output`; false when `path` is no bzImage. Err invalid or unsupported says
+// why what is in it cannot be used, with no output left behind. The file may be anything: it is
+// read within bounds.
+Result<bool> unpack_bzimage(const std::string& path, const std::string& output);
+
+}  // namespace mvr::image
