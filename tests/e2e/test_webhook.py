@@ -6,9 +6,9 @@ import re
 import subprocess
 
 import state
+from apps import APP, CLIENT_ID, MAKE_KEYS, PERMISSIONS
 from harness import SOURCE, Namespaces, main, wait_for
 from standin import StandInVmmTest
-from test_apps import APP, CLIENT_ID, MAKE_KEYS, PERMISSIONS
 
 ADDRESS = "127.0.0.1:9841"
 SECRET = "it is a secret to everybody"
