@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "image/entry_store.h"
 #include "image/kernel_image.h"
-#include "image/kernel_unpack.h"
 #include "image/program.h"
 #include "sys/files.h"
 #include "sys/process.h"
@@ -136,21 +135,6 @@ Result<std::string> take_modules(const std::string& root, const std::string& dir
   return std::string();
 }
 
-// Takes the kernel out of a bzImage. One whose inside we cannot use boots as it is.
-Result<void> use_unpacked(UnpackedKernel& kernel, const std::string& directory,
-                          const Progress& progress) {
-  const std::string plain = directory + "/vmlinux";
-  const auto unpacked = unpack_bzimage(kernel.image, plain);
-  if (!unpacked) {
-    const Errc code = unpacked.error().code;
-    if (code == Errc::full || code == Errc::io) return fail(unpacked.error());
-    progress("it stays packed, and Firecracker may not boot it: " + unpacked.error().what);
-  } else if (*unpacked) {
-    kernel.image = plain;
-  }
-  return {};
-}
-
 Result<std::string> built_release(const std::string& built) {
   TRY_ASSIGN(const std::string text, sys::read_file(built + "/release", 256));
   const std::string release(text.substr(0, text.find('\n')));
@@ -237,7 +221,6 @@ Result<UnpackedKernel> unpack_kernel(const std::vector<std::string>& packages,
   if (::lstat(kernel.image.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0) {
     return fail(Errc::invalid, "boot/vmlinuz-" + kernel.release + " in the package is no kernel");
   }
-  TRY(use_unpacked(kernel, directory, progress));
   TRY_ASSIGN(kernel.modules,
              context(take_modules(root, directory, kernel.release), "index the modules"));
   if (kernel.modules.empty()) {
@@ -255,7 +238,6 @@ Result<UnpackedKernel> copy_built_kernel(const std::string& built, const std::st
   TRY(check_kernel_image(image));
   kernel.image = directory + "/image";
   TRY(sys::copy_sparse(image, kernel.image, 0444));
-  TRY(use_unpacked(kernel, directory, progress));
   const std::string root = directory + "/root";
   const std::string modules = root + "/lib/modules/" + kernel.release;
   TRY(sys::make_directories(modules));

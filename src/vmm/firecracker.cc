@@ -67,7 +67,7 @@ Result<void> check_kernel(const std::string& path, const FirecrackerVersion& ver
   return fail(Error{
       Errc::unsupported,
       path + " is a compressed kernel, which Firecracker " + version.to_text() + " does not boot",
-      "install it again, which unpacks it: 'mvrunner kernel install'"});
+      "use an uncompressed one (vmlinux)"});
 }
 
 class Firecracker final : public Backend {
