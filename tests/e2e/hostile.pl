@@ -74,7 +74,7 @@ $attacks{forged} = sub {
     } 0 .. 40;
     say_on_channel('{"v":1,"type":"hello","agent_version":"9","kernel":"9","boot_ms":1}', @streams,
         '{"v":1,"type":"key_authorized","host_key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI' . 'A' x 43 . '"}',
-        '{"v":1,"type":"actions","used":["acme/evil@v1"]}');
+        '{"v":1,"type":"actions","used":["acme/evil@' . 'a' x 40 . '"]}');
 };
 # The runner's own log, which the host keeps, without an end.
 $attacks{flood} = sub {
