@@ -77,8 +77,9 @@ Result<std::string> ask_for(const std::string& question) {
 }
 
 Result<std::string> ask_secretly(const std::string& question) {
-  std::cerr << question << ": " << std::flush;
+  // Before the question: an answer that comes at once is neither shown nor thrown away.
   const Silence silence;
+  std::cerr << question << ": " << std::flush;
   return read_answer();
 }
 
