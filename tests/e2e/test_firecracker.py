@@ -7,7 +7,7 @@ import pathlib
 import signal
 import stat
 
-from harness import Namespaces, main, run, wait_for
+from harness import main, run, wait_for
 from standin import VMMS, StandInFirecrackerTest
 
 UID_BASE = 2_000_000  # vmm.uid_base
