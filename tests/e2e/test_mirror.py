@@ -41,6 +41,16 @@ class Mirror(StandInVmmTest):
         layer = target / "blobs/sha256" / self.upstream.layer.removeprefix("sha256:")
         self.assertGreater(layer.stat().st_size, LAYER)
 
+    def wait_kept(self):
+        """docker-registry passes a blob on and, on a second fetch of its own, keeps it."""
+        links = self.state / "registry/docker/registry/v2/repositories/library/hello/_layers/sha256"
+
+        def are_kept():
+            fetched = self.upstream.fetched()
+            blobs = [path for path in fetched if "/blobs/" in path]
+            return len(list(links.glob("*/link"))) == 2 and len(blobs) == 4
+        wait_for(are_kept, "both blobs are kept", limit=60)
+
     def registries(self):
         found = []
         for pid in self._our_pids():
@@ -76,6 +86,7 @@ class Mirror(StandInVmmTest):
     def test_one_fetch_serves_all_and_what_is_there_outlives_upstream_and_daemon(self):
         self.start()
         self.pull("first")
+        self.wait_kept()
         fetched = self.upstream.fetched()
         manifests = [path for path in fetched if "/manifests/" in path]
         self.assertEqual(len(manifests), 1, fetched)
