@@ -7,6 +7,9 @@
 
 #include <malloc.h>
 
+// The address sanitizer has an allocator of its own, of which no half may be replaced.
+#ifndef __SANITIZE_ADDRESS__
+
 // NOLINTNEXTLINE(misc-new-delete-overloads): memory comes from the default operator new, malloc
 void operator delete(void* block) noexcept {
   if (block == nullptr) return;
@@ -15,3 +18,5 @@ void operator delete(void* block) noexcept {
 }
 
 void operator delete(void* block, std::size_t /*size*/) noexcept { operator delete(block); }
+
+#endif
