@@ -30,6 +30,7 @@ struct SpawnOptions {
   std::optional<uid_t> uid;       // with gid; supplementary groups become `groups`
   std::optional<gid_t> gid;
   std::vector<gid_t> groups;
+  std::uint64_t capabilities = 0;     // 1 << CAP_*: the program has these, whoever its user is
   int cgroup_fd = -1;                 // directory of a cgroup v2: CLONE_INTO_CGROUP
   int netns_fd = -1;                  // entered by setns before dropping privileges
   bool same_session = false;          // keeps the terminal; else a session of its own

@@ -150,6 +150,7 @@ ChildPlan make_plan(const SpawnOptions& options) {
   plan.directory = options.directory.empty() ? "/" : options.directory.c_str();
   plan.netns_fd = options.netns_fd;
   plan.die_with_parent = options.die_with_parent;
+  plan.capabilities = options.capabilities;
   plan.low_priority = options.low_priority;
   plan.same_session = options.same_session;
   plan.file_size_limit = options.file_size_limit;

@@ -1,6 +1,7 @@
 #include "sys/spawn_child.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -16,7 +17,7 @@
 namespace mvr::sys {
 namespace {
 
-constexpr std::array<std::string_view, 12> kStageNames{"setsid",
+constexpr std::array<std::string_view, 13> kStageNames{"setsid",
                                                        "reset the signals",
                                                        "enter the network namespace",
                                                        "arrange the descriptors",
@@ -24,6 +25,7 @@ constexpr std::array<std::string_view, 12> kStageNames{"setsid",
                                                        "set the groups",
                                                        "set the gid",
                                                        "set the uid",
+                                                       "keep the capabilities",
                                                        "arm the parent-death signal",
                                                        "the parent ended",
                                                        "change the directory",
@@ -80,7 +82,26 @@ int set_gid(const ChildPlan& plan) {
 }
 int set_uid(const ChildPlan& plan) {
   if (!plan.uid) return 0;
+  // Those that are kept are taken out of what the next step drops.
+  if (plan.capabilities != 0 && ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return errno;
   return status_of(::syscall(SYS_setresuid, *plan.uid, *plan.uid, *plan.uid));
+}
+
+// Exactly these, and handed on through the exec (capabilities(7), "ambient").
+int keep_capabilities(const ChildPlan& plan) {
+  if (plan.capabilities == 0) return 0;
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const auto mask = static_cast<std::uint32_t>(plan.capabilities >> (32 * i));
+    data[i] = {mask, mask, mask};
+  }
+  if (::syscall(SYS_capset, &header, data.data()) != 0) return errno;
+  for (unsigned long one = 0; one < 64; ++one) {
+    if ((plan.capabilities >> one & 1U) == 0) continue;
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, one, 0, 0) != 0) return errno;
+  }
+  return 0;
 }
 
 // After the change of ids, which clears the setting.
@@ -133,6 +154,7 @@ void run_child(ChildPlan& plan) {
   require(plan, SpawnStage::groups, set_groups(plan));
   require(plan, SpawnStage::gid, set_gid(plan));
   require(plan, SpawnStage::uid, set_uid(plan));
+  require(plan, SpawnStage::capabilities, keep_capabilities(plan));
   require(plan, SpawnStage::parent_death_signal, arm_parent_death(plan));
   require(plan, SpawnStage::parent_gone, check_parent(plan));
   require(plan, SpawnStage::directory, status_of(::chdir(plan.directory)));

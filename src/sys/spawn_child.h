@@ -21,6 +21,7 @@ enum class SpawnStage : std::int32_t {
   groups,
   gid,
   uid,
+  capabilities,
   parent_death_signal,
   parent_gone,
   directory,
@@ -52,6 +53,7 @@ struct ChildPlan {
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
   std::vector<gid_t> groups;
+  std::uint64_t capabilities = 0;
 };
 
 // Runs in the child; never returns.

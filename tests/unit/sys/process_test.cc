@@ -1,6 +1,7 @@
 #include "sys/process.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -196,6 +197,18 @@ TEST_CASE("the ids and groups are dropped completely") {
   options.gid = 12346;
   options.groups = {12346, 12347};
   CHECK(output_of(options) == "12345\n12346\n12346 12347\nCapEff:\t0000000000000000\n");
+}
+
+TEST_CASE("another user's program has the capabilities it was given, and no others") {
+  MVR_NEEDS_ROOT();
+  SpawnOptions options = shell("id -u; grep -E 'Cap(Eff|Prm|Amb)' /proc/self/status");
+  options.uid = 12345;
+  options.gid = 12345;
+  options.capabilities = 1ULL << CAP_NET_ADMIN;
+  options.die_with_parent = true;
+  CHECK(output_of(options) ==
+        "12345\nCapPrm:\t0000000000001000\nCapEff:\t0000000000001000\n"
+        "CapAmb:\t0000000000001000\n");
 }
 
 TEST_CASE("a file size limit holds") {
