@@ -71,7 +71,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "qemu-system-x86 (>= 1:6.2), nftables, iproute2, dnsmasq-base, \
 e2fsprogs, openssh-client, ca-certificates, systemd | systemd-standalone-sysusers")
 # What makes images and installs kernels.
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "buildah | podman | docker.io, kmod, mmdebstrap")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "buildah | podman | docker.io, dbus, kmod, mmdebstrap")
 # What registry_mirror and kernel/build run.
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "docker-registry, python3, gcc, make, bison, flex, bc, libelf-dev")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/meter.h"
 #include "cli/smoke.h"
+#include "daemon/download.h"
 #include "daemon/runner_download.h"
 #include "image/runner_store.h"
 #include "image/store.h"
@@ -78,8 +79,10 @@ Result<void> obtain(const core::Config& config, const RunnerStore& store, const 
   install.source = work.path() + "/" + wanted.download->filename;
   install.origin = daemon::shown_url(wanted.download->url);
   meter.line("downloading " + install.origin);
-  TRY(daemon::download_release(config, *wanted.download, wanted.sha256, install.source,
-                               [&meter](Bytes done, Bytes all) { meter.bar(done, all); }));
+  const daemon::Download download{wanted.download->url, wanted.download->filename, wanted.sha256,
+                                  wanted.download->token.copy()};
+  TRY(daemon::download_file(config, download, install.source,
+                            [&meter](Bytes done, Bytes all) { meter.bar(done, all); }));
   meter.line("making the drive of " + wanted.version);
   TRY(store.install(install));
   return {};

@@ -5,8 +5,8 @@
 #include <cerrno>
 
 #include "base/fd.h"
+#include "daemon/download.h"
 #include "daemon/fetch.h"
-#include "daemon/runner_download.h"
 #include "github/url.h"
 #include "sys/http.h"
 

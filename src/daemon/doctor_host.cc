@@ -128,7 +128,7 @@ std::vector<Finding> check_vmm(const core::VmmSettings& vmm) {
   if (vmm.backend == "firecracker" && !has_firecracker) {
     return {{"programs", Verdict::fail,
              vmm.firecracker_binary + " or " + vmm.jailer_binary + " is not installed",
-             "install a release of Firecracker, or set vmm.backend: auto"}};
+             "mvrunner firecracker install, or set vmm.backend: auto"}};
   }
   const bool may_be_firecracker = vmm.backend != "qemu" && vmm.accel != core::Accel::tcg;
   if ((has_firecracker && may_be_firecracker) || is_program(vmm.qemu_binary)) return {};
@@ -147,7 +147,7 @@ std::vector<Finding> check_programs(const core::Config& config) {
                                 Program{"mke2fs", "e2fsprogs"}, Program{"ssh", "openssh-client"},
                                 Program{"ssh-keygen", "openssh-client"}};
   if (config.registry_mirror.enabled) programs.push_back({"docker-registry", "docker-registry"});
-  std::vector<Finding> findings = check_vmm(config.vmm);
+  std::vector<Finding> findings = check_vmm(vmm_programs(config));
   for (const Program& program : programs) {
     if (is_program(program.name)) continue;
     findings.push_back({"programs", Verdict::fail, program.name + " is not installed",

@@ -12,6 +12,7 @@
 #include "daemon/engine_mode.h"
 #include "daemon/journal.h"
 #include "image/build.h"
+#include "image/firecracker_store.h"
 #include "image/initramfs.h"
 #include "sys/files.h"
 #include "vmm/firecracker.h"
@@ -34,6 +35,15 @@ Result<std::string> find_agent() {
   return fail(Errc::not_found, "the guest agent is not installed: expected " + candidates[0]);
 }
 
+core::VmmSettings vmm_programs(const core::Config& config) {
+  const image::FirecrackerStore store(config.state_dir);
+  core::VmmSettings vmm = config.vmm;
+  for (std::string* program : {&vmm.firecracker_binary, &vmm.jailer_binary}) {
+    if (std::string kept = store.program(*program); !kept.empty()) *program = std::move(kept);
+  }
+  return vmm;
+}
+
 MachineRoom::MachineRoom(const core::Config& config)
     : config_(config),
       images_(config.state_dir),
@@ -51,8 +61,8 @@ Result<std::unique_ptr<MachineRoom>> MachineRoom::open_to_look(const core::Confi
 // What is not to be used for new VMs may still be there for old ones.
 Result<void> MachineRoom::open_backends() {
   const std::string& wanted = config_.vmm.backend;
-  auto firecracker =
-      vmm::make_firecracker(config_.vmm.firecracker_binary, config_.vmm.jailer_binary);
+  const core::VmmSettings programs = vmm_programs(config_);
+  auto firecracker = vmm::make_firecracker(programs.firecracker_binary, programs.jailer_binary);
   auto qemu = vmm::make_qemu(config_.vmm.qemu_binary);
   if (wanted == "firecracker" && !firecracker) return fail(firecracker.error());
   const bool needs_qemu = wanted == "qemu" || !firecracker || config_.vmm.accel == core::Accel::tcg;

@@ -42,6 +42,10 @@ struct BootParts {
   std::optional<image::PinnedActions> actions;  // where the cache is on, once it has a drive
 };
 
+// The VMMs' programs as they are run: what is named without a directory is of the release that
+// `mvrunner firecracker install` made current, else PATH's.
+core::VmmSettings vmm_programs(const core::Config& config);
+
 class MachineRoom {
  public:
   static Result<std::unique_ptr<MachineRoom>> open(const core::Config& config);

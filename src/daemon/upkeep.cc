@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "core/backoff.h"
+#include "daemon/chore_unit.h"
 #include "daemon/journal.h"
 #include "image/store.h"
 #include "sys/files.h"
@@ -24,15 +25,18 @@ constexpr Duration kDay{86'400'000};
 constexpr core::BackoffPolicy kBackoff{Duration{900'000}, kDay};
 constexpr Duration kLongest{6 * 3'600'000};  // of one chore
 constexpr std::size_t kMostSaid = 4096;
+constexpr const char* kBus = "/run/dbus/system_bus_socket";
 constexpr std::size_t kMostWhy = 500;
 
 std::string upkeep_path(const std::string& state_dir) { return state_dir + "/upkeep.json"; }
+std::string environment_path(const std::string& state_dir) { return state_dir + "/chore.env"; }
 
 Chore image_chore(const core::ImageRecipe& recipe) {
   Chore chore;
   chore.name = "image " + recipe.name;
   chore.every = recipe.rebuild.on_base ? kDay : recipe.rebuild.every;
   chore.verb = {"image", "build", "--pull", recipe.name};
+  chore.builds = true;
   if (!recipe.rebuild.on_base) {
     chore.image = recipe.name;
     chore.verb.emplace_back("--no-cache");
@@ -47,10 +51,21 @@ std::vector<std::string> environment_of_chores() {
   for (char** each = environ; *each != nullptr; ++each) {
     const std::string_view text(*each);
     const bool is_ours = text.starts_with("NOTIFY_SOCKET=") || text.starts_with("WATCHDOG_") ||
-                         text.starts_with("LISTEN_");
+                         text.starts_with("LISTEN_") || text.starts_with("SYSTEMD_EXEC_PID=") ||
+                         text.starts_with("INVOCATION_ID=") || text.starts_with("JOURNAL_STREAM=");
     if (!is_ours) kept.emplace_back(text);
   }
   return kept;
+}
+
+// Where this program lies, for others; after an upgrade the new one.
+Result<std::string> own_program() {
+  constexpr std::string_view kReplaced = " (deleted)";
+  std::error_code error;
+  std::string path = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  if (error) return fail_errno(error.value(), "/proc/self/exe");
+  if (path.ends_with(kReplaced)) path.resize(path.size() - kReplaced.size());
+  return path;
 }
 
 // The latest error, else the last line that says something: an error may be followed by the end of
@@ -83,10 +98,10 @@ std::optional<WallTime> made_at(const std::string& state_dir, const Chore& chore
 std::vector<Chore> chores_of(const core::Config& config) {
   std::vector<Chore> chores;
   if (config.runner_update && !config.github.scopes.empty()) {
-    chores.push_back(Chore{"runner", {"runner", "update", "--unattended"}, kDay, ""});
+    chores.push_back(Chore{"runner", {"runner", "update", "--unattended"}, kDay, "", false});
   }
   if (config.action_cache.enabled) {
-    chores.push_back(Chore{"actions", {"action", "update"}, kHour, ""});
+    chores.push_back(Chore{"actions", {"action", "update"}, kHour, "", false});
   }
   for (const core::ImageRecipe& recipe : config.images) {
     if (recipe.rebuild != core::Rebuild{}) chores.push_back(image_chore(recipe));
@@ -154,8 +169,7 @@ Result<void> Upkeep::begin(const Chore& chore) {
   Fd theirs(ends[1]);
   if (::fcntl(theirs.get(), F_SETFL, 0) != 0) return fail_errno(errno, "pipe");
   sys::SpawnOptions options;
-  options.argv = {"/proc/self/exe", "--config", config_path_};
-  options.argv.insert(options.argv.end(), chore.verb.begin(), chore.verb.end());
+  TRY_ASSIGN(options.argv, command(chore));
   options.env = environment_of_chores();
   options.fds = {{theirs.get(), 1}, {theirs.get(), 2}};
   options.die_with_parent = true;
@@ -169,6 +183,30 @@ Result<void> Upkeep::begin(const Chore& chore) {
   log(Level::info, "chore_begun",
       {{"chore", chore.name}, {"pid", std::to_string(now.process.pid())}});
   return {};
+}
+
+Result<std::vector<std::string>> Upkeep::command(const Chore& chore) const {
+  std::vector<std::string> words;
+  std::string program = "/proc/self/exe";
+  if (chore.builds && is_service()) {
+    // systemd-run(1) waits for a unit by D-Bus only.
+    if (::access(kBus, F_OK) != 0) {
+      return fail(Error{Errc::not_found, std::string(kBus) + ": nobody runs units for the daemon",
+                        "apt-get install dbus"});
+    }
+    ChoreUnit unit;
+    unit.environment_file = environment_path(state_dir_);
+    unit.longest = kLongest;
+    TRY_ASSIGN(const std::string cgroups, sys::read_file("/proc/self/cgroup"));
+    unit.service = service_of(cgroups);
+    TRY(sys::write_file_atomic(unit.environment_file,
+                               environment_file_text(environment_of_chores()), 0600));
+    TRY_ASSIGN(program, own_program());
+    words = chore_unit_words(unit);
+  }
+  words.insert(words.end(), {program, "--config", config_path_});
+  words.insert(words.end(), chore.verb.begin(), chore.verb.end());
+  return words;
 }
 
 void Upkeep::read_output() {
@@ -197,6 +235,7 @@ void Upkeep::check_exit() {
 void Upkeep::finish(const sys::Exit& exit) {
   const Running over = std::move(*running_);
   running_.reset();
+  (void)sys::remove_file(environment_path(state_dir_));  // left, the next one replaces it
   ChoreRecord& record = records_[over.chore.name];
   const std::string text = gist(over.said);
   const std::string took =

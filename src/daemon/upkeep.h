@@ -1,5 +1,6 @@
 // What the daemon does by itself to keep runner release, images and actions fresh: chores, each a
-// child of this same program at the lowest priority, one at a time. What came of them is kept in
+// child of this same program at the lowest priority, one at a time. Under systemd those that build
+// run in a unit of their own (chore_unit.h). What came of them is kept in
 // <state>/upkeep.json, so that neither a restart nor a crash makes one be forgotten or repeated.
 #pragma once
 
@@ -25,6 +26,7 @@ struct Chore {
   std::vector<std::string> verb;  // the words after `mvrunner`
   Duration every{};
   std::string image;  // due by the age of this image of the store; empty: by its last success only
+  bool builds = false;  // it takes more of the host than a daemon's service may have
 };
 
 // What came of a chore so far.
@@ -81,6 +83,7 @@ class Upkeep {
     bool is_over_time = false;
   };
   Result<void> begin(const Chore& chore);
+  [[nodiscard]] Result<std::vector<std::string>> command(const Chore& chore) const;
   void fail_to_begin(const Chore& chore, const Error& error);
   void read_output();
   void check_exit();

@@ -121,6 +121,13 @@ Result<ArchiveFiles> ArchiveFiles::unpack(const std::string& archive, const std:
   return files;
 }
 
+std::vector<std::string> ArchiveFiles::names() const {
+  std::vector<std::string> all;
+  all.reserve(files_.size());
+  for (const auto& [name, path] : files_) all.push_back(name);
+  return all;
+}
+
 bool ArchiveFiles::has(const std::string& name) const { return path_of(name).has_value(); }
 
 Result<std::string> ArchiveFiles::path_of(const std::string& name) const {

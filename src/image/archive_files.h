@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -15,6 +16,8 @@ class ArchiveFiles {
   // Unpacks a tar's plain files into `scratch` under names of ours.
   static Result<ArchiveFiles> unpack(const std::string& archive, const std::string& scratch);
 
+  // Of what was unpacked, sorted.
+  [[nodiscard]] std::vector<std::string> names() const;
   [[nodiscard]] bool has(const std::string& name) const;
   // The host's path. Err not_found names what is missing.
   [[nodiscard]] Result<std::string> path_of(const std::string& name) const;

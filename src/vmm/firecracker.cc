@@ -30,7 +30,7 @@ constexpr std::optional<Arch> kArch;
 // The name that the jailer will see, and use for its directories.
 Result<std::string> find_program(const std::string& name) {
   const Error missing{Errc::not_found, name + " is not installed",
-                      "install a release of Firecracker, which has both firecracker and jailer"};
+                      "take a release of Firecracker: 'mvrunner firecracker install'"};
   std::vector<std::string> candidates{name};
   if (name.find('/') == std::string::npos) {
     const char* path = std::getenv("PATH");
@@ -53,6 +53,15 @@ Result<FirecrackerVersion> version_of(const std::string& path, std::string_view 
   options.limit = Duration(10'000);
   TRY_ASSIGN(const std::string text, context(sys::run_ok(options), path + " --version"));
   return context(parse_firecracker_version(program, text), path);
+}
+
+Result<FirecrackerVersion> version_of(const JailPrograms& programs) {
+  TRY_ASSIGN(const FirecrackerVersion version, version_of(programs.firecracker, "Firecracker"));
+  TRY(check_firecracker_version(version));
+  TRY_ASSIGN(const FirecrackerVersion other, version_of(programs.jailer, "Jailer"));
+  if (other == version) return version;
+  return fail(Errc::unsupported, "firecracker is " + version.to_text() + " but jailer " +
+                                     other.to_text() + ": they must be of one release");
 }
 
 // A kernel that this version cannot read would end the VMM with a text few people understand.
@@ -130,14 +139,16 @@ Result<std::unique_ptr<Backend>> make_firecracker(const std::string& firecracker
   JailPrograms programs;
   TRY_ASSIGN(programs.firecracker, find_program(firecracker));
   TRY_ASSIGN(programs.jailer, find_program(jailer));
-  TRY_ASSIGN(const FirecrackerVersion version, version_of(programs.firecracker, "Firecracker"));
-  TRY(check_firecracker_version(version));
-  TRY_ASSIGN(const FirecrackerVersion other, version_of(programs.jailer, "Jailer"));
-  if (other != version) {
-    return fail(Errc::unsupported, "firecracker is " + version.to_text() + " but jailer " +
-                                       other.to_text() + ": they must be of one release");
-  }
+  TRY_ASSIGN(const FirecrackerVersion version, version_of(programs));
   return std::make_unique<Firecracker>(std::move(programs), version, *kArch);
+}
+
+Result<std::string> firecracker_release(const std::string& firecracker, const std::string& jailer) {
+  JailPrograms programs;
+  TRY_ASSIGN(programs.firecracker, find_program(firecracker));
+  TRY_ASSIGN(programs.jailer, find_program(jailer));
+  TRY_ASSIGN(const FirecrackerVersion version, version_of(programs));
+  return version.to_text();
 }
 
 }  // namespace mvr::vmm

@@ -17,4 +17,7 @@ namespace mvr::vmm {
 Result<std::unique_ptr<Backend>> make_firecracker(const std::string& firecracker,
                                                   const std::string& jailer);
 
+// The version of a release, by what its two programs say. Err as above.
+Result<std::string> firecracker_release(const std::string& firecracker, const std::string& jailer);
+
 }  // namespace mvr::vmm

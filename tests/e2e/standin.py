@@ -32,6 +32,13 @@ class StandInVmmTest(MvrunnerTest):
         return [(line.split()[0], int(line.split()[1])) for line in lines]
 
 
+def uncompress_kernels(state):
+    """A distribution's is compressed, which no release of Firecracker boots."""
+    for kernel in state.glob("kernels/*/vmlinuz"):
+        kernel.unlink()
+        kernel.write_bytes(b"\x7fELF stand-in of an uncompressed kernel")
+
+
 class StandInFirecrackerTest(StandInVmmTest):
     def vmm(self):
         return {"backend": "firecracker", "accel": "kvm",
@@ -40,10 +47,7 @@ class StandInFirecrackerTest(StandInVmmTest):
 
     def setUp(self):
         super().setUp()
-        # A distribution's is compressed, which no release of Firecracker boots.
-        for kernel in self.state.glob("kernels/*/vmlinuz"):
-            kernel.unlink()
-            kernel.write_bytes(b"\x7fELF stand-in of an uncompressed kernel")
+        uncompress_kernels(self.state)
 
     def vmm_pids(self):
         """Its command line names no directory: it is in a jail."""

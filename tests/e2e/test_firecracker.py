@@ -1,14 +1,17 @@
 """VMs under Firecracker, each in a jail of its own: with the stand-ins of both programs, which keep
 to the real ones' arguments, files and ends. The guest runs on the host."""
 
+import hashlib
+import io
 import json
 import os
 import pathlib
 import signal
 import stat
+import tarfile
 
-from harness import main, run, wait_for
-from standin import VMMS, StandInFirecrackerTest
+from harness import WEB, MvrunnerTest, main, run, wait_for
+from standin import VMMS, StandInFirecrackerTest, uncompress_kernels
 
 UID_BASE = 2_000_000  # vmm.uid_base
 
@@ -125,6 +128,70 @@ class Broken(StandInFirecrackerTest):
             self.assertEqual(self.github.job(job)["status"], "queued")
             self.github.control("POST", f"/jobs/{job}/cancel")
         self.check_nothing_left()
+
+
+class Kept(MvrunnerTest):
+    """A release that mvrunner keeps itself, from the tarball it comes in."""
+
+    def setUp(self):
+        super().setUp()
+        uncompress_kernels(self.state)
+
+    def settings(self):
+        return {**super().settings(), "vmm": {"backend": "firecracker", "accel": "kvm"}}
+
+    def release(self, version, *programs):
+        folder = f"release-v{version}-x86_64"
+        path = self.root / f"firecracker-v{version}-x86_64.tgz"
+        with tarfile.open(path, "w:gz") as tar:
+            for program in programs:
+                text = (VMMS / program).read_bytes().replace(b"1.16.1", version.encode())
+                entry = tarfile.TarInfo(f"{folder}/{program}-v{version}-x86_64")
+                entry.size, entry.mode = len(text), 0o755
+                tar.addfile(entry, io.BytesIO(text))
+        return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def install(self, path, sha256, option="--file"):
+        return self.cli("firecracker", "install", option, path, "--sha256", sha256)
+
+    def test_a_release_is_installed_listed_used_and_removed(self):
+        doctor = self.cli("doctor", "--quick")
+        self.assertIn("mvrunner firecracker install", doctor.stdout + doctor.stderr)
+        for version in ("1.15.0", "1.16.2"):
+            done = self.install(*self.release(version, "firecracker", "jailer"))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue(done.stdout.startswith(f"{version} is current"), done.stdout)
+        listed = json.loads(self.cli("firecracker", "ls", "-o", "json").stdout)
+        self.assertEqual(listed, [{"version": "1.16.2", "current": True},
+                                  {"version": "1.15.0", "current": False}])
+        self.assertEqual(self.cli("firecracker", "rm", "1.15.0").returncode, 0)
+        self.assertIn("current", self.cli("firecracker", "rm", "1.16.2").stderr)
+        self.assertNotIn("firecracker install", self.cli("doctor", "--quick").stdout)
+        self.start_daemon()
+        job = self.github.add_job("true")  # the guest says hello and no more
+        wait_for(lambda: "event=agent_up" in self.daemon.text(), "a VM runs under it", limit=60)
+        self.assertIn('vmm="firecracker 1.16.2"', self.daemon.text())
+        self.github.control("POST", f"/jobs/{job}/cancel")
+        for vm in self.ps()["vms"]:
+            self.cli("kill", vm["vm"])
+        wait_for(lambda: not self.github.runners(), "its runner is gone")
+        self.check_nothing_left()
+
+    def test_what_is_no_release_is_refused(self):
+        path, sha256 = self.release("1.16.1", "firecracker", "jailer")
+        wrong = self.install(path, "0" * 64)
+        self.assertIn(sha256, wrong.stderr)
+        self.assertIn("64 hexadecimal digits", self.install(path, "short").stderr)
+        old = self.install(*self.release("1.14.0", "firecracker", "jailer"))
+        self.assertIn("1.14.0 is too old", old.stderr)
+        lacking = self.install(*self.release("1.16.1", "firecracker"))
+        self.assertIn("has no jailer", lacking.stderr)
+        by_http = self.install(f"{WEB}/{path.name}", sha256, "--url")
+        self.assertIn("only https", by_http.stderr)
+        for done in (wrong, old, lacking, by_http):
+            self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(json.loads(self.cli("firecracker", "ls", "-o", "json").stdout), [])
+        self.assertEqual(list((self.state / "firecracker").iterdir()), [])
 
 
 class Absent(StandInFirecrackerTest):

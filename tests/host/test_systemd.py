@@ -125,7 +125,8 @@ class Systemd(unittest.TestCase):
         depends = subprocess.run(["dpkg-deb", "-f", self.package, "Depends"], check=True,
                                  capture_output=True, text=True).stdout
         names = [part.split("|")[0].split()[0] for part in depends.split(",")]
-        files = machine.disk(names, state.prepare(), state.STORES)
+        # The stand-ins of Firecracker are written in Python. D-Bus is only recommended.
+        files = machine.disk([*names, "dbus", "python3"], state.prepare(), state.STORES)
         self.say("disk ready")
         self.github = Github(self.work / "github.log")
         self.addCleanup(self.github.stop)
@@ -172,7 +173,7 @@ class Systemd(unittest.TestCase):
                     stdout=subprocess.DEVNULL)
         return newer
 
-    def configure(self):
+    def write_config(self, profile=None, **settings):
         port = self.github.url.rsplit(":", 1)[1]
         sizes = {"memory": "512MiB", "vcpus": 1, "disk": "2GiB", "image": "debian-12",
                  "boot_timeout": "4m", "listen_timeout": "4m", "job_timeout": "20m"}
@@ -181,9 +182,13 @@ class Systemd(unittest.TestCase):
             "github": {"url": f"http://{THERE}:{port}", "token_credential": "github-token",
                        "poll_interval": "1s", "scopes": [{"repository": "acme/widgets"}]},
             "host": {"id": "systemd", "reserve_memory": "512MiB", "reserve_disk": "512MiB"},
-            "profiles": [{"name": "small", "labels": ["mv-small"], **sizes}]}
-        self.host.check("mkdir -p /etc/mvrunner /etc/credstore /etc/systemd/system/mvrunner.service.d")
+            "profiles": [{"name": "small", "labels": ["mv-small"], **sizes, **(profile or {})}],
+            **settings}
         self.send("/etc/mvrunner/mvrunner.yaml", json.dumps(config, indent=1).encode())
+
+    def configure(self):
+        self.host.check("mkdir -p /etc/mvrunner /etc/credstore /etc/systemd/system/mvrunner.service.d")
+        self.write_config()
         self.send("/etc/credstore/github-token", TOKEN.encode() + b"\n")
         self.host.check("chmod 600 /etc/credstore/github-token")
         self.send("/etc/systemd/system/mvrunner.service.d/token.conf",
@@ -216,6 +221,10 @@ class Systemd(unittest.TestCase):
         (pid,) = self.host.check("pgrep -f qemu-system-x86_64").split()
         return pid, self.host.check(f"cut -d' ' -f22 /proc/{pid}/stat")
 
+    def wait_status(self, text):
+        self.host.wait_for("systemctl show --property=StatusText --value mvrunner | "
+                           f"tee /dev/stderr | grep -qxF '{text}'", f"its status is {text}")
+
     def wait_active(self):
         self.host.wait_for("test $(systemctl show --property=ActiveState --value mvrunner) = active "
                            "&& mvrunner ps >/dev/null", "the daemon serves")
@@ -228,6 +237,8 @@ class Systemd(unittest.TestCase):
         self.serve()
         self.upgrade_and_crash()
         self.run_out_of_memory()
+        self.jail()
+        self.rebuild()
         self.remove_idle_and_come_back()
         self.remove_busy()
         self.assertEqual(self.traces(), before)
@@ -257,7 +268,7 @@ class Systemd(unittest.TestCase):
     def upgrade_and_crash(self):
         job = self.start_job("first")
         vmm = self.vmm()
-        self.assertEqual(self.show("StatusText"), "1 VM, 1 job running, 0 waiting")
+        self.wait_status("1 VM, 1 job running, 0 waiting")
         self.check_limits(vmm[0])
         self.send("/root/newer.deb", self.newer().read_bytes())
         old = self.show("MainPID")
@@ -292,6 +303,60 @@ class Systemd(unittest.TestCase):
         self.host.wait_for("mvrunner ps -o json | grep -q '\"vms\": *\\[\\]'", "no VM is left")
         self.say("a VMM was killed for lack of memory")
 
+    def jail(self):
+        """The service may do all that Firecracker's jailer does, and Firecracker opens."""
+        self.host.check("mkdir /opt/vmm")
+        for name in ("jailer", "firecracker"):
+            self.send(f"/opt/vmm/{name}", (SOURCE / "tests/fakes/vmm" / name).read_bytes())
+        self.host.check("chmod 755 /opt/vmm/*; for kernel in /var/lib/mvrunner/kernels/*/vmlinuz; do "
+                        "rm $kernel; printf '\\177ELF of a stand-in' > $kernel; done")
+        programs = {"firecracker_binary": "/opt/vmm/firecracker", "jailer_binary": "/opt/vmm/jailer"}
+        self.write_config({"warm": 1, "kernel_args": "fake.strict"},
+                          vmm={"backend": "firecracker", "accel": "kvm", **programs})
+        self.host.check("systemctl restart mvrunner")
+        self.host.wait_for("mvrunner ps -o json | grep -q '\"phase\": *\"warm\"'", "a VM is in its jail")
+        (pid,) = self.host.check("pgrep -f /opt/vmm/firecracker || pgrep -f -- --start-time-us").split()
+        self.assertRegex(self.group_of(pid), r"/system.slice/mvrunner-vms.service/mvr/vm-\d+$")
+        self.assertEqual(self.host.check(f"stat -c %u /proc/{pid}"), "2000000")
+        self.host.check("rm -r /var/lib/mvrunner/kernels && cp -al /srv/seed/kernels /var/lib/mvrunner/")
+        self.write_config(vmm={"backend": "qemu", **programs})
+        self.host.check("systemctl restart mvrunner")
+        self.host.wait_for("mvrunner ps -o json | grep -q '\"vms\": *\\[\\]'", "the VM is not wanted")
+        self.write_config()
+        self.host.check("systemctl restart mvrunner; rm -r /opt/vmm")
+        self.wait_active()
+        self.say("a VM was in a jail")
+
+    def rebuild(self):
+        """What builds an image has the host for itself, as from a shell."""
+        builder = """#!/bin/sh
+test "$1" = info && echo '{"store": {"GraphDriverName": "overlay"}}' && exit
+test "$1" = --version && echo 'buildah version 1.28.2' && exit
+{ grep CapBnd /proc/self/status; cat /proc/self/cgroup; touch /home/seen && echo writes
+  unshare -m mount -t tmpfs none /mnt && echo mounts; } > /root/builder.said 2>&1
+echo 'told to fail' >&2
+exit 1
+"""
+        self.send("/usr/local/bin/buildah", builder.encode())
+        self.host.check("chmod 755 /usr/local/bin/buildah; mkdir /home/image; "
+                        "echo FROM scratch > /home/image/Dockerfile")
+        self.write_config(images=[{"name": "debian-12", "context": "/home/image", "rebuild": "base"}])
+        self.host.check("systemctl restart mvrunner")
+        self.host.wait_for("grep -q mounts /root/builder.said", "the builder mounts")
+        said = self.host.check("cat /root/builder.said; rm /root/builder.said /home/seen")
+        self.assertIn("writes", said)
+        self.assertIn("mvrunner-chore.service", said)
+        self.assertEqual(said.split("CapBnd:")[1].split()[0],
+                         self.host.check("grep CapBnd /proc/1/status").split()[1])
+        self.host.wait_for("journalctl -u mvrunner -o cat | grep 'event=chore_failed'", "it is told")
+        self.assertIn("told to fail", self.host.check(
+            "journalctl -u mvrunner -o cat | grep 'event=chore_failed' | tail -n 1"))
+        self.host.check("! test -e /var/lib/mvrunner/chore.env && rm -r /usr/local/bin/buildah /home/image")
+        self.write_config()
+        self.host.check("systemctl restart mvrunner")
+        self.wait_active()
+        self.say("an image was to be built anew")
+
     def check_limits(self, pid):
         group = self.group_of(pid)
         self.assertRegex(group, r"/system.slice/mvrunner-vms.service/mvr/vm-\d+$")
@@ -319,7 +384,7 @@ class Systemd(unittest.TestCase):
         said = self.host.check("dpkg --remove mvrunner", 300)
         self.assertIn("go on to their end", said)
         self.assertEqual(self.host.run("command -v mvrunner")[0], 1)
-        self.assertEqual(self.show("StatusText"), "1 VM, 1 job running, 0 waiting; draining")
+        self.wait_status("1 VM, 1 job running, 0 waiting; draining")
         self.say("removed, with a job running")
         # The daemon that was left may die as well.
         old = self.show("MainPID")

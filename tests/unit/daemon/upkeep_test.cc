@@ -1,10 +1,12 @@
 #include "daemon/upkeep.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/text.h"
 #include "catch.h"
-#include "daemon/runner_download.h"
+#include "daemon/chore_unit.h"
+#include "daemon/download.h"
 
 namespace mvr::daemon {
 namespace {
@@ -33,7 +35,7 @@ core::ImageRecipe recipe(core::Rebuild rebuild) {
   return made;
 }
 
-const Chore kDaily{"runner", {"runner", "update"}, kDay, ""};
+const Chore kDaily{"runner", {"runner", "update"}, kDay, "", false};
 
 }  // namespace
 
@@ -130,6 +132,48 @@ TEST_CASE("a release comes by https, or from GitHub as it is configured") {
 
 TEST_CASE("what is told of an address holds no credential") {
   CHECK(shown_url("https://a.example/r.tar.gz?sig=secret#x") == "https://a.example/r.tar.gz");
+}
+
+TEST_CASE("a chore that builds runs in a unit that ends with ours") {
+  CHECK(chores_of(config_with_scope()).empty());
+  core::Config config;
+  config.images = {recipe({hours(24), false})};
+  CHECK(chores_of(config)[0].builds);
+
+  CHECK(service_of("0::/system.slice/mvrunner.service\n") == "mvrunner.service");
+  CHECK(service_of("1:name=systemd:/system.slice/mv-2.service\n0::/x\n") == "mv-2.service");
+  CHECK(service_of("0::/user.slice/session-3.scope\n").empty());
+  CHECK(service_of("0::/.service\n").empty());
+
+  ChoreUnit unit;
+  unit.service = "mvrunner.service";
+  unit.environment_file = "/var/lib/mvrunner/chore.env";
+  unit.longest = hours(6);
+  const Words words = chore_unit_words(unit);
+  CHECK(words.front() == "systemd-run");
+  CHECK(words.back() == "--");
+  const auto has = [&](const std::string& word) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+  };
+  CHECK(has("--wait"));
+  CHECK(has("--pipe"));
+  CHECK(has("--property=RuntimeMaxSec=21600"));
+  CHECK(has("--property=BindsTo=mvrunner.service"));
+  CHECK(has("--property=EnvironmentFile=/var/lib/mvrunner/chore.env"));
+}
+
+TEST_CASE("the environment of a unit is quoted for systemd") {
+  const Words environment{"PATH=/usr/bin:/bin",
+                          "https_proxy=http://u:p$1\"`\\x@proxy",
+                          "EMPTY=",
+                          "TWO=a\nb",
+                          "BASH_FUNC_x%%=() { :; }",
+                          "9=x",
+                          "none"};
+  CHECK(environment_file_text(environment) ==
+        "PATH=\"/usr/bin:/bin\"\n"
+        "https_proxy=\"http://u:p\\$1\\\"\\`\\\\x@proxy\"\n"
+        "EMPTY=\"\"\n");
 }
 
 }  // namespace mvr::daemon
