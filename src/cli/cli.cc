@@ -15,10 +15,10 @@
 namespace mvr::cli {
 namespace {
 
-constexpr std::array<Register, 24> kVerbs = {
+constexpr std::array<Register, 25> kVerbs = {
     register_init,    register_serve,  register_run,         register_ps,     register_top,
     register_explain, register_ssh,    register_exec,        register_logs,   register_events,
-    register_hold,    register_kill,   register_drain,       register_reload,
+    register_hold,    register_kill,   register_drain,       register_egress, register_reload,
     register_image,   register_kernel, register_firecracker, register_runner, register_action,
     register_config,  register_report, register_simulate,    register_doctor, register_completion,
 };

@@ -53,6 +53,7 @@ void register_image_build(CLI::App& image, Context& context, int& exit_code);
 void register_kernel(CLI::App& app, Context& context, int& exit_code);
 void register_runner(CLI::App& app, Context& context, int& exit_code);
 void register_firecracker(CLI::App& app, Context& context, int& exit_code);
+void register_egress(CLI::App& app, Context& context, int& exit_code);
 void register_action(CLI::App& app, Context& context, int& exit_code);
 void register_simulate(CLI::App& app, Context& context, int& exit_code);
 void register_report(CLI::App& app, Context& context, int& exit_code);

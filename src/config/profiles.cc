@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <optional>
 
@@ -12,6 +13,7 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
+constexpr std::array<std::string_view, 4> kEgressModes{"open", "allow-list", "none", "learn"};
 constexpr std::size_t kMaxLabels = 50;  // GitHub takes 100 in all; the rest is for extra_labels
 
 core::Profile default_profile() {
@@ -64,6 +66,17 @@ void read_hold(Section section, core::HoldSettings& hold) {
   section.finish();
 }
 
+// `*.example.com` says the same as `example.com`, which covers what is below it.
+void read_egress(Section& section, core::Egress& egress) {
+  std::string mode(core::egress_word(egress.mode));
+  section.read("egress", mode, Choice{kEgressModes});
+  egress.mode = core::parse_egress(mode).value_or(egress.mode);
+  section.read_list("egress_allow", egress.names, EgressName{});
+  if (!egress.names.empty() && egress.mode != core::EgressMode::allow_list) {
+    section.add("egress_allow", "is for egress: allow-list, which is " + mode + " here");
+  }
+}
+
 core::Profile read_profile(Section& section) {
   core::Profile profile = default_profile();
   section.require("name", kPlainName.description);
@@ -84,6 +97,7 @@ core::Profile read_profile(Section& section) {
   section.read("public_repositories", profile.public_repositories, Flag{});
   section.read("fork_pull_requests", profile.fork_pull_requests, Flag{});
   read_hold(section.child("hold_on_failure"), profile.hold_on_failure);
+  read_egress(section, profile.egress);
   section.finish();
   return profile;
 }

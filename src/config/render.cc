@@ -212,6 +212,8 @@ void write_profile(Writer out, const core::Profile& profile) {
   out.text("kernel_args", profile.kernel_args);
   out.line("public_repositories", exact(profile.public_repositories));
   out.line("fork_pull_requests", exact(profile.fork_pull_requests));
+  out.text("egress", core::egress_word(profile.egress.mode));
+  out.list("egress_allow", profile.egress.names);
   out.line("hold_on_failure", "");
   Writer hold = out.below();
   hold.line("for", exact(profile.hold_on_failure.time));

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/text.h"
+#include "core/egress.h"
 #include "core/match.h"
 #include "core/names.h"
 
@@ -239,6 +240,12 @@ const Text kLine{[](std::string_view text) {
 const Text kSubnet{accepts_subnet,
                    "a private IPv4 network from /16 to /24 like 10.231.0.0/16 (inside 10.0.0.0/8, "
                    "172.16.0.0/12 or 192.168.0.0/16, host bits zero)"};
+
+std::optional<std::string> EgressName::operator()(std::string_view text) const {
+  std::string name = ascii_lower(std::string(text));
+  if (name.starts_with("*.")) name.erase(0, 2);
+  return core::is_egress_name(name) ? std::optional(std::move(name)) : std::nullopt;
+}
 
 std::optional<std::uint32_t> Whole::operator()(std::string_view text) const {
   const Result<std::uint64_t> value = parse_u64(text);

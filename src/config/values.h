@@ -114,6 +114,12 @@ struct Label {
   [[nodiscard]] std::string allowed() const;
 };
 
+// A host's name, with all below it: "*.example.com" says the same as "example.com", which is kept.
+struct EgressName {
+  std::optional<std::string> operator()(std::string_view text) const;
+  [[nodiscard]] std::string allowed() const { return "a host's name like example.com"; }
+};
+
 // `auto`, or what Kind allows: a measured default.
 template <class Kind>
 struct OrAuto {

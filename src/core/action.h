@@ -16,6 +16,7 @@ struct Launch {  // prepare the host side and start the VMM
   std::string scope;  // empty: to be kept warm
   Resources size;
   Limits limits;
+  Egress egress;
   std::string repository;   // whose turn it is
   std::uint64_t share = 0;  // Shares::ends of the repository from now on
   Duration expected{};      // how long its job is expected to run

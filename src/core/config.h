@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/units.h"
+#include "core/egress.h"
 #include "core/github_settings.h"
 
 namespace mvr::core {
@@ -20,8 +21,7 @@ struct Resources {
   friend bool operator==(const Resources&, const Resources&) = default;
 };
 
-// How long a VM may stay in a phase. Taken from the profile at launch: a changed configuration is
-// for new VMs only.
+// How long a VM may stay in a phase. Those at its launch hold, whatever the profile says later.
 struct Limits {
   Duration boot{};    // launch until agent hello, and claim until listening
   Duration listen{};  // listening without a job before the runner is given back
@@ -58,6 +58,7 @@ struct Profile {
   bool public_repositories = false;
   bool fork_pull_requests = false;
   HoldSettings hold_on_failure;
+  Egress egress;
   std::optional<std::string> runner;  // of a trial: in place of Config::runner
   friend bool operator==(const Profile&, const Profile&) = default;
 };
@@ -182,8 +183,7 @@ struct Config {
   ActionCacheSettings action_cache;
   bool runner_update = false;  // once a day, by the daemon
   std::vector<ImageRecipe> images;
-  // Made by the daemon for one command each, to boot what no profile says. They serve no labels,
-  // keep nothing warm, and are found by their name only.
+  // Made by the daemon for one command each; without labels, found by their name only.
   std::vector<Profile> trials;
   friend bool operator==(const Config&, const Config&) = default;
 

@@ -222,6 +222,7 @@ class Packer {
     action.profile = profile;
     action.size = size;
     action.limits = settings.limits;
+    action.egress = settings.egress;
     add(used_, size);
     ++trials_[profile];
     return action;

@@ -70,6 +70,7 @@ struct Vm {
   std::string scope;  // Scope::id() or kCommandScope; empty: a warm VM nobody has asked for yet
   Resources size;
   Limits limits;
+  Egress egress;           // the profile's at its launch, which holds as long as it lives
   std::string origin;      // what it was booted from: World::origins at its launch
   std::string repository;  // whose job it was made for; once running: whose job it runs, if known
   std::string workflow;    // of the job it runs, if known

@@ -207,6 +207,7 @@ std::string Observer::operator()(const Launch& action) {
   vm.scope = action.scope;
   vm.size = action.size;
   vm.limits = action.limits;
+  vm.egress = action.egress;
   vm.repository = action.repository;
   vm.expected = action.expected;
   const auto origin = world_.origins.find(action.profile);

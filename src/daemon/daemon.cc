@@ -38,7 +38,10 @@ std::uint64_t random_seed() {
 }  // namespace
 
 Daemon::Daemon(core::Config config, DaemonOptions options)
-    : config_(std::move(config)), options_(options), narrator_(config_) {
+    : config_(std::move(config)),
+      options_(options),
+      egress_notes_(config_.state_dir),
+      narrator_(config_) {
   world_.seed = random_seed();
 }
 
@@ -133,12 +136,15 @@ Result<void> Daemon::take_over() {
   fail_point("surveyed");
   const Instant now = loop_->now();
   const core::SurveyPlan found = core::survey(leftovers, now);
-  std::vector<core::Slot> slots;
-  for (const auto& vm : found.adopt) slots.push_back(vm.slot);
-  TRY_ASSIGN(Network network, Network::up(config_, slots));
+  std::vector<Guest> guests;
+  for (const auto& vm : found.adopt) guests.push_back({vm.slot, vm.egress});
+  TRY_ASSIGN(Network network, Network::up(config_, guests));
   network_ = std::make_unique<Network>(std::move(network));
-  TRY_ASSIGN(resolver_, Resolver::start(*loop_, config_));
+  TRY_ASSIGN(resolver_, Resolver::start(*loop_, ResolverSpec{resolver_arguments(config_), -1, {}}));
   fail_point("resolver started");
+  gate_resolvers_ = std::make_unique<GateResolvers>(
+      *loop_, *network_, [this](const Gate& gate, const Query& query) { asked(gate, query); });
+  TRY(gate_resolvers_->follow(config_));
   if (config_.registry_mirror.enabled) {
     TRY_ASSIGN(mirror_, RegistryMirror::start(*loop_, config_));
     fail_point("registry mirror started");
@@ -227,11 +233,7 @@ Result<void> Daemon::try_reload(core::Config config, Reloaded& reloaded) {
     }
   }
   TRY_ASSIGN(Secret webhook_secret, github::load_webhook_secret(plan.config.github.webhook));
-  if (plan.config.network.allow != config_.network.allow) {
-    std::vector<core::Slot> slots;
-    for (const auto& [slot, vm] : world_.vms) slots.push_back(slot);
-    TRY(network_->set_policy(plan.config, slots));
-  }
+  TRY(change_policy(plan.config));
   TRY(set_log_level(plan.config.log_level));
   plan.config.trials = std::move(config_.trials);
   config_ = std::move(plan.config);
@@ -315,6 +317,7 @@ Result<void> Daemon::run() {
 // No VM needs what all share: the host is left as it was found.
 void Daemon::leave_host() {
   mirror_.reset();
+  gate_resolvers_.reset();
   resolver_.reset();
   fail_point("resolver ended");
   auto down = Network::down(config_);
@@ -376,6 +379,7 @@ void Daemon::fold(const core::Event& event) {
   const core::Vm& after = it == world_.vms.end() ? *before : it->second;
   if (std::holds_alternative<core::Removed>(event)) {
     tally_.ended(config_, narrator_.finished(after));  // the narrator forgets it now
+    end_egress(after);
   }
   narrator_.after(event, *before, after, loop_->now());
   const bool starts = before->phase < core::Phase::running && after.phase == core::Phase::running;

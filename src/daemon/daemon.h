@@ -17,6 +17,8 @@
 #include "daemon/action_learner.h"
 #include "daemon/commands.h"
 #include "daemon/control.h"
+#include "daemon/egress_notes.h"
+#include "daemon/gate_resolvers.h"
 #include "daemon/job_facts.h"
 #include "daemon/machine_room.h"
 #include "daemon/narrator.h"
@@ -111,6 +113,10 @@ class Daemon {
   void refill_samples();
   void remember(const core::Vm& vm);
   void shrink_history();
+  // What VMs may reach, if `wanted` says something else than the configuration so far.
+  Result<void> change_policy(const core::Config& wanted);
+  void asked(const Gate& gate, const Query& query);
+  void end_egress(const core::Vm& vm);
   void check_images();
   void check_image(const core::Profile& profile);
   void end_trials();
@@ -134,6 +140,8 @@ class Daemon {
   std::unique_ptr<MachineRoom> room_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<Resolver> resolver_;
+  std::unique_ptr<GateResolvers> gate_resolvers_;
+  EgressNotes egress_notes_;
   std::unique_ptr<RegistryMirror> mirror_;
   std::unique_ptr<history::History> history_;
   std::unique_ptr<JobFactFetcher> facts_;

@@ -136,7 +136,9 @@ std::string MachineRoom::origin(const core::Profile& profile) const {
   const core::Resources& size = profile.size;
   all += "\n" + std::to_string(size.memory.value) + " " + std::to_string(size.vcpus) + " " +
          std::to_string(size.disk.value) + "\n" + profile.kernel_args +
-         (config_.registry_mirror.enabled ? "\nmirror" : "");
+         (config_.registry_mirror.enabled ? "\nmirror" : "") + "\n" +
+         std::string(core::egress_word(profile.egress.mode)) + " " +
+         join(profile.egress.names, " ");
   return std::to_string(stable_hash(all));
 }
 

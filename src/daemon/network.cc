@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "daemon/fail_point.h"
 #include "sys/net.h"
 #include "sys/nft.h"
@@ -12,35 +13,20 @@ namespace {
 
 constexpr unsigned kPrefix = 30;
 
-// What no guest may reach: this host, private, shared, link-local (metadata), benchmark,
-// multicast and reserved ranges (IANA special-purpose registry).
-constexpr std::string_view kBlocked =
-    "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "
-    "192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3";
-
-std::string element(const core::SlotNames& names) {
-  return "\"" + names.tap + "\" . " + names.guest.to_text();
-}
-
-std::string replace_table(const std::string& name, const std::string& body) {
-  return "add table inet " + name + "\ndelete table inet " + name + "\ntable inet " + name +
-         " {\n" + body + "}\n";
-}
-
-// "a.b.c.d/n" or "a.b.c.d:port" of network.allow as an nft match.
-std::string allow_rule(const std::string& entry, const std::string& taps, const std::string& veth) {
-  const auto colon = entry.find(':');
-  const std::string from = "    iifname \"" + taps + "\" oifname \"" + veth + "\" ip daddr ";
-  if (colon == std::string::npos) return from + entry + " accept\n";
-  return from + entry.substr(0, colon) + " tcp dport " + entry.substr(colon + 1) + " accept\n";
-}
-
-// VMs reach the mirror, nobody else but this host itself does, and its numbers are the daemon's.
-std::string mirror_input(const core::HostNames& host) {
-  const std::string to = " ip daddr " + host.uplink_host.to_text() + " tcp dport ";
-  return "    iifname \"" + host.veth_host + "\"" + to + std::to_string(kMirrorPort) +
-         " accept\n    iifname != \"lo\"" + to + "{ " + std::to_string(kMirrorPort) + ", " +
-         std::to_string(kMirrorDebugPort) + " } drop\n";
+// "elements = { 192.0.2.1, 192.0.2.7 }" of `nft list set`; what follows an address is dropped.
+std::string listed_addresses(std::string_view listing) {
+  const auto begin = listing.find("elements = {");
+  if (begin == std::string_view::npos) return {};
+  listing.remove_prefix(begin + std::string_view("elements = {").size());
+  std::string all;
+  for (const std::string_view item : split(listing.substr(0, listing.find('}')), ',')) {
+    const auto first = item.find_first_not_of(" \t\n");
+    if (first == std::string_view::npos) continue;
+    const auto address =
+        core::parse_ipv4(item.substr(first, item.find_last_not_of(" \t\n") + 1 - first));
+    if (address) all += (all.empty() ? "" : ", ") + address->to_text();
+  }
+  return all;
 }
 
 // A kernel without IPv6 has nothing to switch off.
@@ -78,76 +64,12 @@ Result<void> set_sysctls(const Fd& netns) {
 
 }  // namespace
 
-std::string render_guest_table(const core::Config& config, const std::vector<core::Slot>& slots) {
-  const core::HostNames host = core::host_names(config);
-  const std::string taps = config.instance + "t*";
-  const std::string from_tap = "    iifname \"" + taps + "\" ";
-  const std::string resolver = host.uplink_host.to_text();
-  std::string elements;
-  for (const core::Slot slot : slots) {
-    elements += (elements.empty() ? "" : ", ") + element(core::slot_names(config, slot));
-  }
-  std::string body = "  set vms {\n    type ifname . ipv4_addr\n";
-  if (!elements.empty()) body += "    elements = { " + elements + " }\n";
-  body += "  }\n";
-  // Before routing and NAT: a frame from a tap carries the address of that tap, or nothing.
-  body += "  chain antispoof {\n    type filter hook prerouting priority raw; policy accept;\n" +
-          from_tap + "meta nfproto != ipv4 drop\n" + from_tap +
-          "iifname . ip saddr != @vms drop\n  }\n";
-  body += "  chain dns {\n    type nat hook prerouting priority dstnat; policy accept;\n";
-  for (const char* protocol : {"udp", "tcp"}) {
-    body += from_tap + "fib daddr type local " + protocol + " dport 53 dnat ip to " + resolver +
-            ":" + std::to_string(kResolverPort) + "\n";
-  }
-  body += "  }\n  chain forward {\n    type filter hook forward priority filter; policy drop;\n";
-  body += "    ct state established,related accept\n";
-  for (const char* protocol : {"udp", "tcp"}) {
-    body += from_tap + "oifname \"" + host.veth_guest + "\" ip daddr " + resolver + " " + protocol +
-            " dport " + std::to_string(kResolverPort) + " accept\n";
-  }
-  if (config.registry_mirror.enabled) {
-    body += from_tap + "oifname \"" + host.veth_guest + "\" ip daddr " + resolver + " tcp dport " +
-            std::to_string(kMirrorPort) + " accept\n";
-  }
-  for (const auto& entry : config.network.allow) body += allow_rule(entry, taps, host.veth_guest);
-  body += from_tap + "ip daddr { " + std::string(kBlocked) + " } drop\n";
-  body += from_tap + "oifname \"" + host.veth_guest + "\" accept\n  }\n";
-  body +=
-      "  chain input {\n    type filter hook input priority filter; policy drop;\n"
-      "    iifname \"lo\" accept\n    ct state established,related accept\n  }\n";
-  body +=
-      "  chain nat {\n    type nat hook postrouting priority srcnat; policy accept;\n"
-      "    oifname \"" +
-      host.veth_guest + "\" masquerade\n  }\n";
-  return replace_table(host.nft_table, body);
-}
-
-std::string render_host_table(const core::Config& config) {
-  const core::HostNames host = core::host_names(config);
-  const std::string from_veth = "    iifname \"" + host.veth_host + "\" ";
-  const std::string port = std::to_string(kResolverPort);
-  std::string body =
-      "  chain input {\n    type filter hook input priority filter - 10; policy accept;\n" +
-      from_veth + "ct state established,related accept\n";
-  for (const char* protocol : {"udp", "tcp"}) {
-    body += from_veth + "ip daddr " + host.uplink_host.to_text() + " " + protocol + " dport " +
-            port + " accept\n";
-  }
-  if (config.registry_mirror.enabled) body += mirror_input(host);
-  body += from_veth + "drop\n  }\n";
-  body +=
-      "  chain nat {\n    type nat hook postrouting priority srcnat; policy accept;\n    ip "
-      "saddr " +
-      host.uplink_guest.to_text() + " oifname != \"" + host.veth_host + "\" masquerade\n  }\n";
-  return replace_table(host.nft_table, body);
-}
-
 Result<void> Network::make_namespace(const core::Config& config) {
   const std::string name = core::host_names(config).netns;
   return context(sys::open_netns(name).map([](const Fd&) {}), "network namespace " + name);
 }
 
-Result<Network> Network::up(const core::Config& config, const std::vector<core::Slot>& slots) {
+Result<Network> Network::up(const core::Config& config, const std::vector<Guest>& guests) {
   const core::HostNames names = core::host_names(config);
   Network network;
   network.table_ = names.nft_table;
@@ -157,8 +79,7 @@ Result<Network> Network::up(const core::Config& config, const std::vector<core::
   TRY(set_sysctls(network.netns_));
   fail_point("sysctls set");
   // The policy stands before there is a way out.
-  TRY(context(sys::nft_apply(&network.netns_, render_guest_table(config, slots)),
-              "guest firewall"));
+  TRY(network.apply(config, guests));
   fail_point("guest firewall set");
   TRY(context(sys::nft_apply(nullptr, render_host_table(config)), "host firewall"));
   fail_point("host firewall set");
@@ -167,24 +88,67 @@ Result<Network> Network::up(const core::Config& config, const std::vector<core::
   return network;
 }
 
-Result<void> Network::set_policy(const core::Config& config, const std::vector<core::Slot>& slots) {
-  return context(sys::nft_apply(&netns_, render_guest_table(config, slots)), "guest firewall");
+// Of sets that are there: after a restart, and before a change.
+std::map<std::string, std::string> Network::reached(const std::vector<Gate>& gates) const {
+  std::map<std::string, std::string> found;
+  for (const Gate& gate : gates) {
+    for (unsigned turn = 0; gate.is_limited && turn < 2; ++turn) {
+      const std::string set = gate.reached(turn);
+      const auto listing = sys::nft_list(&netns_, "list set inet " + table_ + " " + set);
+      if (listing) found[set] = listed_addresses(*listing);
+    }
+  }
+  return found;
 }
 
-Result<Fd> Network::attach(const core::SlotNames& names) {
+Result<void> Network::apply(const core::Config& config, const std::vector<Guest>& guests) {
+  GuestPolicy policy;
+  policy.guests = guests;
+  policy.gates = gates_of(config, guests);
+  policy.reached = reached(policy.gates);
+  TRY(context(sys::nft_apply(&netns_, render_guest_table(config, policy)), "guest firewall"));
+  gates_ = std::move(policy.gates);
+  return {};
+}
+
+Result<void> Network::set_policy(const core::Config& config, const std::vector<Guest>& guests) {
+  return apply(config, guests);
+}
+
+Result<void> Network::forget_reached(unsigned turn) {
+  std::string script;
+  for (const Gate& gate : gates_) {
+    if (gate.is_limited) script += "flush set inet " + table_ + " " + gate.reached(turn) + "\n";
+  }
+  return script.empty() ? Result<void>() : sys::nft_apply(&netns_, script);
+}
+
+Result<Fd> Network::attach(const core::SlotNames& names, const std::string& gate_tag) {
   TRY_ASSIGN(Fd tap, sys::create_tap(netns_, names.tap, names.gateway.to_text(), kPrefix));
   fail_point("tap made");
-  TRY(context(
-      sys::nft_apply(&netns_, "add element inet " + table_ + " vms { " + element(names) + " }\n"),
-      "bind " + names.tap + " to " + names.guest.to_text()));
+  std::string script = "add element inet " + table_ + " vms { " + tap_element(names) + " }\n";
+  if (!gate_tag.empty()) {
+    const auto gate = std::find_if(gates_.begin(), gates_.end(),
+                                   [&](const Gate& each) { return each.tag == gate_tag; });
+    if (gate == gates_.end()) return fail(Errc::invalid, "no gate for what the VM may reach");
+    script += "add element inet " + table_ + " " + gate->taps() + " { \"" + names.tap + "\" }\n";
+  }
+  TRY(context(sys::nft_apply(&netns_, script),
+              "bind " + names.tap + " to " + names.guest.to_text()));
   fail_point("tap bound");
   return tap;
 }
 
 Result<void> Network::detach(const core::SlotNames& names) {
   // Adding first makes the deletion of an absent element succeed, in the same transaction.
-  const std::string one = " element inet " + table_ + " vms { " + element(names) + " }\n";
-  TRY(sys::nft_apply(&netns_, "add" + one + "delete" + one));
+  std::string script;
+  const auto drop = [&](const std::string& set, const std::string& element) {
+    const std::string one = " element inet " + table_ + " " + set + " { " + element + " }\n";
+    script += "add" + one + "delete" + one;
+  };
+  drop("vms", tap_element(names));
+  for (const Gate& gate : gates_) drop(gate.taps(), "\"" + names.tap + "\"");
+  TRY(sys::nft_apply(&netns_, script));
   fail_point("tap unbound");
   return context(sys::remove_tap(netns_, names.tap), "remove " + names.tap);
 }

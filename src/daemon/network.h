@@ -10,6 +10,7 @@
 // link-local, metadata and multicast ranges; no IPv6.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "base/result.h"
 #include "core/config.h"
 #include "core/names.h"
+#include "daemon/gate.h"
 
 namespace mvr::daemon {
 
@@ -24,31 +26,50 @@ inline constexpr unsigned kResolverPort = 1053;
 inline constexpr unsigned kMirrorPort = 5000;
 inline constexpr unsigned kMirrorDebugPort = 5001;  // for the daemon only
 
+struct GuestPolicy {
+  std::vector<Guest> guests;
+  std::vector<Gate> gates;  // of all profiles, and of these guests
+  // What the gates' sets hold, by the set's name: "192.0.2.1, 192.0.2.7". It is taken over, so that
+  // a new policy closes nothing that a VM has asked for.
+  std::map<std::string, std::string> reached;
+};
+
 // The nft scripts, each replacing its whole table in one transaction (pure).
-std::string render_guest_table(const core::Config& config, const std::vector<core::Slot>& slots);
+std::string render_guest_table(const core::Config& config, const GuestPolicy& policy);
 std::string render_host_table(const core::Config& config);
+
+// A VM's element of the set that binds its tap to its address.
+std::string tap_element(const core::SlotNames& names);
 
 class Network {
  public:
   // The named namespace alone, when it is missing.
   static Result<void> make_namespace(const core::Config& config);
-  // Makes what is missing and replaces our two tables; `slots` are the VMs adopted at start.
-  static Result<Network> up(const core::Config& config, const std::vector<core::Slot>& slots);
+  // Makes what is missing and replaces our two tables; `guests` are the VMs adopted at start.
+  static Result<Network> up(const core::Config& config, const std::vector<Guest>& guests);
 
-  // Replaces the policy for the VMs in `slots` by that of `config`, at once; on Err the former
-  // stands. Connections that are open go on.
-  Result<void> set_policy(const core::Config& config, const std::vector<core::Slot>& slots);
-  // The tap of a slot with its set element; the tap goes with the returned descriptor, unless it
+  // Replaces the policy for these VMs by that of `config`, at once; on Err the former stands.
+  // Connections that are open go on.
+  Result<void> set_policy(const core::Config& config, const std::vector<Guest>& guests);
+  // The tap of a slot with its set elements; the tap goes with the returned descriptor, unless it
   // is given away (sys::give_tap).
-  Result<Fd> attach(const core::SlotNames& names);
+  Result<Fd> attach(const core::SlotNames& names, const std::string& gate_tag);
+  // Those of the policy. They are to have their resolvers before a VM is attached.
+  [[nodiscard]] const std::vector<Gate>& gates() const { return gates_; }
+  // Empties the one or the other set of every gate.
+  Result<void> forget_reached(unsigned turn);
+  [[nodiscard]] const Fd& netns() const { return netns_; }
   // Removes the set element, and a tap that was given away; absent is ok.
   Result<void> detach(const core::SlotNames& names);
   // Removes namespace, veth pair and tables; what is absent is ok.
   static Result<void> down(const core::Config& config);
 
  private:
+  [[nodiscard]] std::map<std::string, std::string> reached(const std::vector<Gate>& gates) const;
+  Result<void> apply(const core::Config& config, const std::vector<Guest>& guests);
   Fd netns_;
   std::string table_;
+  std::vector<Gate> gates_;
 };
 
 }  // namespace mvr::daemon

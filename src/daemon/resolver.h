@@ -6,8 +6,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "core/config.h"
 #include "sys/loop.h"
@@ -18,22 +20,33 @@ namespace mvr::daemon {
 // dnsmasq's arguments for this config (pure).
 std::vector<std::string> resolver_arguments(const core::Config& config);
 
+struct ResolverSpec {
+  std::vector<std::string> arguments;
+  int netns_fd = -1;  // where it runs, and whose sets it may fill; -1: here
+  std::function<void(std::string_view)> line;  // of its standard error; none: it goes to ours
+};
+
 // Restarts dnsmasq when it ends, with back-off. It dies with the daemon.
 class Resolver {
  public:
-  static Result<std::unique_ptr<Resolver>> start(sys::Loop& loop, const core::Config& config);
+  static Result<std::unique_ptr<Resolver>> start(sys::Loop& loop, ResolverSpec spec);
   ~Resolver();
   Resolver(const Resolver&) = delete;
   Resolver& operator=(const Resolver&) = delete;
 
  private:
-  explicit Resolver(sys::Loop& loop) : loop_(loop) {}
+  Resolver(sys::Loop& loop, ResolverSpec spec) : loop_(loop), spec_(std::move(spec)) {}
   Result<void> spawn();
+  void read_lines();
   void on_exit();
   void retry();
 
   sys::Loop& loop_;
-  std::vector<std::string> arguments_;
+  ResolverSpec spec_;
+  Fd lines_;
+  std::string partial_;
+  std::string last_;  // line
+  sys::Watch lines_watch_;
   sys::Process process_;
   sys::Watch watch_;
   sys::Timer retry_;

@@ -38,6 +38,22 @@ class Reader {
   std::string missing_;
 };
 
+Result<core::Egress> egress_of(const json& object) {
+  const auto invalid = [] { return fail(Errc::protocol, "spec.json: unknown egress"); };
+  core::Egress egress;
+  const json word = object.value("egress", json());
+  const auto mode = word.is_string() ? core::parse_egress(word.get<std::string>()) : std::nullopt;
+  if (!mode) return invalid();
+  egress.mode = *mode;
+  const json names = object.value("egress_names", json());
+  if (!names.is_array()) return invalid();
+  for (const json& name : names) {
+    if (!name.is_string() || !core::is_egress_name(name.get<std::string>())) return invalid();
+    egress.names.push_back(name.get<std::string>());
+  }
+  return egress;
+}
+
 }  // namespace
 
 std::string encode_spec(const core::SavedVm& saved) {
@@ -77,6 +93,10 @@ std::string encode_spec(const core::SavedVm& saved) {
   if (vm.trouble != core::EndCause::none) {
     out["trouble"] = core::cause_name(vm.trouble);
     out["trouble_text"] = vm.trouble_text;
+  }
+  if (vm.egress != core::Egress{}) {
+    out["egress"] = core::egress_word(vm.egress.mode);
+    out["egress_names"] = vm.egress.names;
   }
   if (vm.hold > Duration{0}) out["hold_ms"] = vm.hold.count();
   if (vm.held_until) out["held_until_ms"] = to_ms(*vm.held_until);
@@ -131,6 +151,9 @@ Result<core::SavedVm> decode_spec(std::string_view text) {
     if (!trouble) return fail(Errc::protocol, "spec.json: unknown trouble");
     vm.trouble = *trouble;
     vm.trouble_text = read.get<std::string>("trouble_text");
+  }
+  if (object.contains("egress")) {
+    TRY_ASSIGN(vm.egress, egress_of(object));
   }
   if (object.contains("hold_ms")) vm.hold = Duration{read.get<std::int64_t>("hold_ms")};
   if (object.contains("held_until_ms")) {

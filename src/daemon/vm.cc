@@ -118,7 +118,7 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   }
   Fd tap;
   vmm::MachineSpec spec;
-  TRY(take_tap(spec, tap));
+  TRY(take_tap(launch.egress, spec, tap));
   spec.name = name_;
   spec.directory = names_.directory;
   spec.kernel = parts.kernel.path;
@@ -150,8 +150,8 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
 }
 
 // By descriptor, which is to be kept until the launch, or by name.
-Result<void> LiveVm::take_tap(vmm::MachineSpec& spec, Fd& tap) {
-  TRY_ASSIGN(tap, context_.network.attach(names_));
+Result<void> LiveVm::take_tap(const core::Egress& egress, vmm::MachineSpec& spec, Fd& tap) {
+  TRY_ASSIGN(tap, context_.network.attach(names_, gate_tag(context_.config, egress)));
   spec.tap_name = names_.tap;
   spec.netns = "/run/netns/" + core::host_names(context_.config).netns;
   if (backend_->opens_tap_by_name()) return sys::give_tap(std::move(tap), names_.uid);

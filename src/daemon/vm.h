@@ -92,7 +92,7 @@ class LiveVm {
   Result<void> start_machine(const core::Launch& launch, const core::Profile& profile);
   void note(const BootParts& parts);
   Result<void> make_link();
-  Result<void> take_tap(vmm::MachineSpec& spec, Fd& tap);
+  Result<void> take_tap(const core::Egress& egress, vmm::MachineSpec& spec, Fd& tap);
   Result<void> watch_process();
   void attach_monitor();
   void on_exit();

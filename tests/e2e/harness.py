@@ -158,6 +158,7 @@ class MvrunnerTest(unittest.TestCase):
     profiles = [{"name": "small", "labels": ["mv-small"]}]
     validates = True  # every request and answer of the stand-in against GitHub's description
     resolver = INTERNET  # the nameserver of the host's resolv.conf
+    dns_names = {"github.test": INTERNET}  # that it knows; with all below them
 
     def setUp(self):
         self.instance = f"e{secrets.token_hex(3)}"
@@ -178,7 +179,8 @@ class MvrunnerTest(unittest.TestCase):
         (self.root / "resolv.conf").write_text(f"nameserver {self.resolver}\n")
         self.start_in_internet(
             [*DNSMASQ, "--no-resolv", f"--listen-address={INTERNET}",
-             f"--address=/github.test/{INTERNET}"], "dnsmasq.log")
+             *(f"--address=/{name}/{address}" for name, address in self.dns_names.items())],
+            "dnsmasq.log")
         self.start_in_internet(self.web_server(), "web.log")
         self.github = GithubStandIn(self)
         self.addCleanup(self._check_contract)

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "mvrunner runner update": "e2e.runner_update",
     "mvrunner runner rollback": "e2e.runner_update",
     "mvrunner action update": "e2e.actions",
+    "mvrunner egress": "e2e.egress, after a job that was listened to",
     "mvrunner firecracker install": "e2e.firecracker",
 }
 # They end the VM the others look at.

@@ -63,6 +63,7 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
                                             .limits = {seconds(120), minutes(5), hours(6)},
                                             .kernel_args = "",
                                             .hold_on_failure = {minutes(30), 0},
+                                            .egress = {},
                                             .runner = {}});
 }
 
@@ -125,6 +126,8 @@ profiles:
     listen_timeout: 1m
     job_timeout: 2d
     kernel_args: mitigations=off quiet
+    egress: allow-list
+    egress_allow: ["*.Example.com", pypi.org]
 )");
   CHECK(config.state_dir == "/srv/mvr");
   CHECK(config.run_dir == "/run/mvr2");
@@ -177,20 +180,22 @@ profiles:
                                                                           {"tools/one", 20},
                                                                           {"other/place", 1}});
   REQUIRE(config.profiles.size() == 1);
-  CHECK(config.profiles[0] == core::Profile{.name = "big",
-                                            .labels = {"mvr-big", "gpu"},
-                                            .size = {mib(1536), 32, gib(100)},
-                                            .most = {},
-                                            .image = "ubuntu-24.04",
-                                            .kernel = "6.1.0-39-cloud-amd64",
-                                            .max = 2,
-                                            .priority = -5,
-                                            .warm = 2,
-                                            .warm_max_age = minutes(90),
-                                            .limits = {seconds(20), minutes(1), hours(48)},
-                                            .kernel_args = "mitigations=off quiet",
-                                            .hold_on_failure = {minutes(30), 0},
-                                            .runner = {}});
+  CHECK(config.profiles[0] ==
+        core::Profile{.name = "big",
+                      .labels = {"mvr-big", "gpu"},
+                      .size = {mib(1536), 32, gib(100)},
+                      .most = {},
+                      .image = "ubuntu-24.04",
+                      .kernel = "6.1.0-39-cloud-amd64",
+                      .max = 2,
+                      .priority = -5,
+                      .warm = 2,
+                      .warm_max_age = minutes(90),
+                      .limits = {seconds(20), minutes(1), hours(48)},
+                      .kernel_args = "mitigations=off quiet",
+                      .hold_on_failure = {minutes(30), 0},
+                      .egress = {core::EgressMode::allow_list, {"example.com", "pypi.org"}},
+                      .runner = {}});
 }
 
 TEST_CASE("a label with place holders makes a pattern, in any case") {

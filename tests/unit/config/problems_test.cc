@@ -234,6 +234,23 @@ TEST_CASE("paths, names and words that cannot work are errors") {
   });
 }
 
+TEST_CASE("names that nobody can resolve, and a list that nothing asks for, are errors") {
+  const auto profile = [](const std::string& keys) {
+    return "profiles:\n- {name: p, labels: [x], " + keys + "}\n";
+  };
+  check({
+      {profile("egress: closed"),
+       {"c.yaml:2:34: profiles[0].egress: \"closed\" is not one of open, allow-list, none, learn"}},
+      {profile("egress: allow-list, egress_allow: [192.0.2.1, localhost, a_.x]"),
+       {"c.yaml:2:61: profiles[0].egress_allow[0]: \"192.0.2.1\" is not a host's name like "
+        "example.com",
+        "c.yaml:2:72: profiles[0].egress_allow[1]: \"localhost\" is not a host's name like "
+        "example.com"}},
+      {profile("egress_allow: [a.example]"),
+       {"c.yaml:2:40: profiles[0].egress_allow: is for egress: allow-list, which is open here"}},
+  });
+}
+
 TEST_CASE("a profile without a name or labels is an error") {
   check({
       {"profiles: [{}]\n",

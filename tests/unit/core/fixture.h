@@ -89,8 +89,8 @@ inline Vm vm(Slot slot, Phase phase) {
 }
 
 inline Launch launch_of(const Vm& made) {
-  return Launch{made.slot,       made.name, made.profile, made.scope, made.size, made.limits,
-                made.repository, 0,         made.expected};
+  return Launch{made.slot,   made.name,   made.profile,    made.scope, made.size,
+                made.limits, made.egress, made.repository, 0,          made.expected};
 }
 
 inline Vm with_runner(Vm made, std::int64_t id = 5) {

@@ -26,6 +26,19 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+daemon::Guest guest(core::Slot slot, const core::Egress& egress = {}) { return {slot, egress}; }
+
+std::string table_for(const core::Config& config, const std::vector<daemon::Guest>& guests) {
+  daemon::GuestPolicy policy;
+  policy.guests = guests;
+  policy.gates = daemon::gates_of(config, guests);
+  for (const daemon::Gate& gate : policy.gates) policy.reached[gate.reached(1)] = "192.0.2.7";
+  return daemon::render_guest_table(config, policy);
+}
+
+const core::Egress some{core::EgressMode::allow_list, {"example.com"}};
+const core::Egress learn{core::EgressMode::learn, {}};
+
 // nft's own parser, without applying anything.
 sys::RunResult nft_check(const std::string& script) {
   sys::RunOptions options;
@@ -39,14 +52,14 @@ sys::RunResult nft_check(const std::string& script) {
 }  // namespace
 
 TEST_CASE("a tap may only carry the address of its slot") {
-  const std::string table = daemon::render_guest_table(sample(), {0, 2});
+  const std::string table = table_for(sample(), {guest(0), guest(2)});
   CHECK(contains(table, "elements = { \"mvrt0\" . 10.231.0.2, \"mvrt2\" . 10.231.0.10 }"));
   CHECK(contains(table, "iifname \"mvrt*\" iifname . ip saddr != @vms drop"));
   CHECK(contains(table, "iifname \"mvrt*\" meta nfproto != ipv4 drop"));
 }
 
 TEST_CASE("forwarding and input drop what no rule accepts") {
-  const std::string table = daemon::render_guest_table(sample(), {});
+  const std::string table = table_for(sample(), {});
   CHECK(contains(table, "hook forward priority filter; policy drop;"));
   CHECK(contains(table, "hook input priority filter; policy drop;"));
 }
@@ -54,7 +67,7 @@ TEST_CASE("forwarding and input drop what no rule accepts") {
 TEST_CASE("allowed private addresses stand before the private ranges are dropped") {
   core::Config config = sample();
   config.network.allow = {"192.168.7.0/24", "10.9.8.7:443"};
-  const std::string table = daemon::render_guest_table(config, {});
+  const std::string table = table_for(config, {});
   const auto wide = table.find("ip daddr 192.168.7.0/24 accept");
   const auto port = table.find("ip daddr 10.9.8.7 tcp dport 443 accept");
   const auto drop = table.find("192.168.0.0/16");
@@ -66,10 +79,10 @@ TEST_CASE("allowed private addresses stand before the private ranges are dropped
 
 TEST_CASE("VMs reach the port of a registry mirror where there is one, and no other of the host") {
   core::Config config = sample();
-  CHECK_FALSE(contains(daemon::render_guest_table(config, {}), "5000"));
+  CHECK_FALSE(contains(table_for(config, {}), "5000"));
   CHECK_FALSE(contains(daemon::render_host_table(config), "5000"));
   config.registry_mirror.enabled = true;
-  const std::string guest = daemon::render_guest_table(config, {});
+  const std::string guest = table_for(config, {});
   const auto open = guest.find(
       "iifname \"mvrt*\" oifname \"mvrg0\" ip daddr 10.231.255.253 tcp dport 5000 accept");
   REQUIRE(open != std::string::npos);
@@ -89,9 +102,8 @@ TEST_CASE("nft accepts both tables as they are rendered") {
   config.instance = "mvrunit";
   config.network.allow = {"192.168.7.0/24", "10.9.8.7:443"};
   config.registry_mirror.enabled = true;
-  for (const auto& script :
-       {daemon::render_guest_table(config, {0, 1, 5}), daemon::render_guest_table(config, {}),
-        daemon::render_host_table(config)}) {
+  for (const auto& script : {table_for(config, {guest(0), guest(1, some), guest(5, learn)}),
+                             table_for(config, {}), daemon::render_host_table(config)}) {
     const auto checked = nft_check(script);
     INFO(checked.err << "\n" << script);
     CHECK(checked.exit.ok());
@@ -106,4 +118,46 @@ TEST_CASE("the resolver listens on our own address and follows the host's resolv
   CHECK(has("--listen-address=10.231.255.253"));
   CHECK(has("--bind-interfaces"));
   CHECK(has("--resolv-file=/etc/resolv.conf"));
+}
+
+TEST_CASE("VMs behind a gate have its resolver, its addresses and nothing else") {
+  const core::Config config = sample();
+  const auto gates = daemon::gates_of(config, {guest(1, some), guest(2, some), guest(3, learn)});
+  REQUIRE(gates.size() == 2);
+  const daemon::Gate& gate = gates[0].is_limited ? gates[0] : gates[1];
+  const std::string table = table_for(config, {guest(0), guest(1, some), guest(2, some)});
+  const std::string taps = "iifname @" + gate.taps() + " ";
+  CHECK(contains(table, "set " + gate.taps() +
+                            " {\n    type ifname\n    elements = { \"mvrt1\", \"mvrt2\" }"));
+  // What was reached before is so still.
+  CHECK(contains(
+      table, "set " + gate.reached(1) + " {\n    type ipv4_addr\n    elements = { 192.0.2.7 }"));
+  const auto own =
+      table.find(taps + "fib daddr type local udp dport 53 dnat ip to 10.231.255.254:" +
+                 std::to_string(gate.port));
+  const auto common = table.find("iifname \"mvrt*\" fib daddr type local udp dport 53");
+  REQUIRE(own != std::string::npos);
+  CHECK(own < common);
+  // The resolver that knows all names is barred before it is opened.
+  const auto barred =
+      table.find(taps + "ip daddr 10.231.255.253 meta l4proto { tcp, udp } th dport");
+  REQUIRE(barred != std::string::npos);
+  CHECK(barred < table.find("ip daddr 10.231.255.253 udp dport 1053 accept"));
+  const auto blocked = table.find("192.168.0.0/16");
+  const auto reached =
+      table.find(taps + "oifname \"mvrg0\" ip daddr @" + gate.reached(0) + " accept");
+  const auto dropped = table.find(taps + "drop\n");
+  const auto open = table.find("iifname \"mvrt*\" oifname \"mvrg0\" accept");
+  REQUIRE(reached != std::string::npos);
+  REQUIRE(dropped != std::string::npos);
+  CHECK(blocked < reached);
+  CHECK(reached < dropped);
+  CHECK(dropped < open);
+}
+
+TEST_CASE("a VM that learns is open, with a resolver that tells") {
+  const std::string table = table_for(sample(), {guest(3, learn)});
+  CHECK(contains(table, "iifname @taps_learn fib daddr type local udp dport 53"));
+  CHECK_FALSE(contains(table, "iifname @taps_learn drop"));
+  CHECK_FALSE(contains(table, "reached_learn"));
 }
