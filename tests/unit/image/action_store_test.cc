@@ -9,10 +9,10 @@ const std::string kSha(40, 'a');
 const ActionRef kTool{"acme/tool", kSha};
 const ActionRef kOther{"acme/other.x", kSha};
 
-// An archive, in a file of its own.
+// An archive, in a file of its own, the same for the same text.
 std::string archive(const TempDir& dir, const std::string& text = "x") {
   put(dir / "tree/tool-aaa/action.yml", text);
-  output_of({"tar", "-C", dir / "tree", "-czf", dir / "new.tar.gz", "tool-aaa"});
+  output_of({"tar", "-C", dir / "tree", "--mtime=@1", "-czf", dir / "new.tar.gz", "tool-aaa"});
   return dir / "new.tar.gz";
 }
 
