@@ -189,6 +189,9 @@ class Reports(StandInVmmTest):
         self.assertEqual((row["key"], row["jobs"], row["failed"], row["lost"], row["minutes"]),
                          ("acme/widgets", 3, 1, 0, 3))
         self.assertGreater(row["wait_p95_ms"], 0)
+        # The facts of a job, which name its workflow, are fetched after it.
+        wait_for(lambda: len(self.report("--by", "job", "-o", "csv").splitlines()) == 2,
+                 "all jobs are of one kind", limit=30)
         header, line = csv.reader(self.report("--by", "job", "-o", "csv").splitlines())
         self.assertEqual(header[:3], ["job", "jobs", "failed"])
         self.assertTrue(line[0].endswith('a, "b"'), line)
