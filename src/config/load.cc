@@ -18,8 +18,8 @@ using std::chrono::seconds;
 
 constexpr std::array<std::string_view, 4> kLogLevels{"debug", "info", "warn", "error"};
 constexpr std::array<std::string_view, 2> kUpdates{"daily", "off"};
-constexpr std::array<std::string_view, 3> kBackends{"auto", "firecracker", "qemu"};
 constexpr std::array<std::string_view, 3> kAccels{"auto", "kvm", "tcg"};
+constexpr std::array<std::string_view, 2> kLimitsPolicies{"required", "best-effort"};
 
 // host.id from a host name: its first part in plain characters.
 std::string plain_host_id(std::string_view hostname) {
@@ -115,6 +115,9 @@ void read_host(Section& section, core::HostSettings& host) {
   section.read("reserve_disk", host.reserve_disk, Size{Bytes{0}, gib(1048576)});
   section.read("cpu_overcommit", host.cpu_overcommit, Fraction{0.1, 64});
   section.read("max_vms", host.max_vms, Whole{1, 1000});
+  std::string limits = "required";
+  section.read("limits", limits, Choice{kLimitsPolicies});
+  host.best_effort_limits = limits == "best-effort";
   section.finish();
 }
 
@@ -188,6 +191,18 @@ void read_action_cache(Section& top, core::ActionCacheSettings& cache) {
   section.finish();
 }
 
+// `saved_states: on`, or a mapping.
+void read_saved_states(Section& top, core::SavedStateSettings& states) {
+  if (top.is_scalar("saved_states")) {
+    top.read("saved_states", states.enabled, Switch{});
+    return;
+  }
+  Section section = top.child("saved_states");
+  section.read("enabled", states.enabled, Switch{});
+  section.read("max_size", states.max_size, Size{mib(1), gib(1048576)});
+  section.finish();
+}
+
 void read_web(Section section, core::WebSettings& web) {
   section.read("listen", web.listen, kOptionalListen);
   section.finish();
@@ -205,6 +220,7 @@ void read_all(const Node& document, core::Config& config, Report& report) {
   if (report.count() == before) check_room(network, host, config);
   read_mirror(top, config.registry_mirror);
   read_action_cache(top, config.action_cache);
+  read_saved_states(top, config.saved_states);
   read_vmm(top.child("vmm"), config.vmm);
   read_web(top.child("web"), config.web);
   read_scheduling(top.child("scheduling"), config, report);
@@ -237,6 +253,7 @@ core::Config defaults(const std::string& facts_hostname) {
   config.registry_mirror.upstream = "https://registry-1.docker.io";
   config.registry_mirror.max_size = gib(20);
   config.action_cache.max_size = gib(2);
+  config.saved_states.max_size = gib(20);
   config.vmm.qemu_binary = "qemu-system-x86_64";
   config.vmm.firecracker_binary = "firecracker";
   config.vmm.jailer_binary = "jailer";

@@ -31,6 +31,8 @@ core::Profile default_profile() {
 
 constexpr Whole kVcpus{1, 64};
 constexpr Size kMemory{mib(256), gib(4096)};
+constexpr Size kRate{Bytes{64U << 10U}, gib(1024)};  // what a job can still work with
+constexpr std::array<std::string_view, 3> kHugePages{"none", "transparent", "reserved"};
 
 bool has_pattern(const core::Profile& profile) {
   return std::ranges::any_of(profile.labels, core::is_pattern_label);
@@ -77,6 +79,23 @@ void read_egress(Section& section, core::Egress& egress) {
   }
 }
 
+void read_rates(Section section, core::RateLimits& rates) {
+  section.read("network", rates.network, or_unlimited(kRate));
+  section.read("disk", rates.disk, or_unlimited(kRate));
+  section.read("iops", rates.iops, or_unlimited(Whole{10, 10'000'000}));
+  section.finish();
+}
+
+void read_machine(Section& section, core::MachineSettings& machine) {
+  section.read("vmm", machine.vmm, Choice{kBackends});
+  section.read("smt", machine.smt, Flag{});
+  std::string pages(kHugePages.front());
+  section.read("huge_pages", pages, Choice{kHugePages});
+  machine.huge_pages = static_cast<core::HugePages>(
+      std::ranges::find(kHugePages, pages) - kHugePages.begin());
+  read_rates(section.child("rate_limits"), machine.rates);
+}
+
 core::Profile read_profile(Section& section) {
   core::Profile profile = default_profile();
   section.require("name", kPlainName.description);
@@ -98,6 +117,7 @@ core::Profile read_profile(Section& section) {
   section.read("fork_pull_requests", profile.fork_pull_requests, Flag{});
   read_hold(section.child("hold_on_failure"), profile.hold_on_failure);
   read_egress(section, profile.egress);
+  read_machine(section, profile.machine);
   section.finish();
   return profile;
 }
@@ -153,6 +173,24 @@ bool is_instance(const core::Profile& pattern, const std::string& name) {
 std::vector<std::string> sorted(std::vector<std::string> labels) {
   std::ranges::sort(labels);
   return labels;
+}
+
+void check_machine(Section& section, const core::Profile& profile, const core::Config& config) {
+  const core::MachineSettings& machine = profile.machine;
+  if (machine.vmm == "firecracker" && config.vmm.accel == core::Accel::tcg) {
+    section.add("vmm", "Firecracker has no emulation, which vmm.accel: tcg asks for");
+  }
+  if (machine.smt && profile.most) {
+    section.add("smt", "is not for a profile with {cpus} and {memory} in a label: an odd number of "
+                       "vCPUs makes no pairs");
+  } else if (machine.smt && profile.size.vcpus % 2 != 0) {
+    section.add("smt", std::to_string(profile.size.vcpus) + " vCPUs make no pairs of threads");
+  }
+  if (machine.huge_pages == core::HugePages::none) return;
+  if (profile.size.memory.value % mib(2).value != 0) {
+    section.add("memory", format_bytes(profile.size.memory) + " is no whole number of huge pages "
+                                                              "of 2MiB");
+  }
 }
 
 void check_unique(Section& section, const core::Profile& profile,
@@ -211,6 +249,7 @@ void read_profiles(Section& top, core::Config& config, Report& report) {
       check_pattern(section, profile);
       check_unique(section, profile, config.profiles);
       check_fits(section, profile, config.host);
+      check_machine(section, profile, config);
     }
     if (report.count() == at_start) config.profiles.push_back(std::move(profile));
   });

@@ -46,6 +46,11 @@ std::string exact(std::int32_t value) { return std::to_string(value); }
 std::string exact(std::uint32_t value) { return std::to_string(value); }
 
 template <class T>
+std::string or_unlimited(T value) {
+  return value == T{} ? "unlimited" : exact(value);
+}
+
+template <class T>
 std::string or_auto(const std::optional<T>& value) {
   return value ? exact(*value) : "auto";
 }
@@ -164,6 +169,7 @@ void write_host(Writer out, const core::HostSettings& host) {
   out.line("reserve_disk", exact(host.reserve_disk));
   out.line("cpu_overcommit", exact(host.cpu_overcommit));
   out.line("max_vms", exact(host.max_vms));
+  out.line("limits", host.best_effort_limits ? "best-effort" : "required");
 }
 
 void write_network(Writer out, const core::NetworkSettings& network) {
@@ -188,6 +194,29 @@ void write_scheduling(Writer out, const core::SchedulingSettings& scheduling) {
   for (const auto& [repository, weight] : scheduling.weights) {
     entry.line(scalar(repository), exact(weight));
   }
+}
+
+std::string_view huge_pages_word(core::HugePages pages) {
+  switch (pages) {
+    case core::HugePages::none:
+      return "none";
+    case core::HugePages::transparent:
+      return "transparent";
+    case core::HugePages::reserved:
+      return "reserved";
+  }
+  return "none";
+}
+
+void write_machine(Writer& out, const core::MachineSettings& machine) {
+  if (!machine.vmm.empty()) out.text("vmm", machine.vmm);
+  out.line("smt", exact(machine.smt));
+  out.line("huge_pages", huge_pages_word(machine.huge_pages));
+  out.line("rate_limits", "");
+  Writer rates = out.below();
+  rates.line("network", or_unlimited(machine.rates.network));
+  rates.line("disk", or_unlimited(machine.rates.disk));
+  rates.line("iops", or_unlimited(machine.rates.iops));
 }
 
 void write_profile(Writer out, const core::Profile& profile) {
@@ -218,6 +247,7 @@ void write_profile(Writer out, const core::Profile& profile) {
   Writer hold = out.below();
   hold.line("for", exact(profile.hold_on_failure.time));
   hold.line("max", exact(profile.hold_on_failure.max));
+  write_machine(out, profile.machine);
 }
 
 std::string rebuild_word(const core::Rebuild& rebuild) {
@@ -247,6 +277,11 @@ void write_mirror(Writer out, const core::MirrorSettings& mirror) {
 void write_action_cache(Writer out, const core::ActionCacheSettings& cache) {
   out.line("enabled", exact(cache.enabled));
   out.line("max_size", exact(cache.max_size));
+}
+
+void write_saved_states(Writer out, const core::SavedStateSettings& states) {
+  out.line("enabled", exact(states.enabled));
+  out.line("max_size", exact(states.max_size));
 }
 
 void write_history(Writer out, const core::HistorySettings& history) {
@@ -285,6 +320,8 @@ std::string to_yaml(const core::Config& config) {
   write_mirror(out.below(), config.registry_mirror);
   out.line("action_cache", "");
   write_action_cache(out.below(), config.action_cache);
+  out.line("saved_states", "");
+  write_saved_states(out.below(), config.saved_states);
   out.line("vmm", "");
   write_vmm(out.below(), config.vmm);
   out.line("web", "");

@@ -1,12 +1,17 @@
 // The parts of the configuration that are lists of mappings, and what holds between sections.
 #pragma once
 
+#include <array>
+#include <string_view>
 #include <vector>
 
 #include "config/section.h"
 #include "core/config.h"
 
 namespace mvr::config {
+
+// Of the host, and of a profile.
+inline constexpr std::array<std::string_view, 3> kBackends{"auto", "firecracker", "qemu"};
 
 // `profiles` of the top section. Reports also what holds among profiles (names, label sets) and
 // between profiles and what `host` allows explicitly.

@@ -132,6 +132,21 @@ struct OrAuto {
   }
   [[nodiscard]] std::string allowed() const { return "auto or " + kind.allowed(); }
 };
+// `unlimited`, which is zero, or what Kind allows.
+template <class Kind>
+struct OrUnlimited {
+  Kind kind;
+  using Value = typename decltype(std::declval<Kind>()(std::string_view{}))::value_type;
+  std::optional<Value> operator()(std::string_view text) const {
+    return text == "unlimited" ? Value{} : kind(text);
+  }
+  [[nodiscard]] std::string allowed() const { return "unlimited or " + kind.allowed(); }
+};
+template <class Kind>
+OrUnlimited<Kind> or_unlimited(Kind kind) {
+  return OrUnlimited<Kind>{kind};
+}
+
 template <class Kind>
 OrAuto<Kind> or_auto(Kind kind) {
   return OrAuto<Kind>{kind};

@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "core/egress.h"
 #include "core/github_settings.h"
+#include "core/vmm_settings.h"
 
 namespace mvr::core {
 
@@ -59,6 +60,7 @@ struct Profile {
   bool fork_pull_requests = false;
   HoldSettings hold_on_failure;
   Egress egress;
+  MachineSettings machine;
   std::optional<std::string> runner;  // of a trial: in place of Config::runner
   friend bool operator==(const Profile&, const Profile&) = default;
 };
@@ -73,6 +75,8 @@ struct HostSettings {
   Bytes reserve_disk;
   double cpu_overcommit = 1.0;  // vCPUs sold per host CPU
   std::uint32_t max_vms = 0;    // 1..1000
+  // Whether VMs may run where the host has no cgroup controllers to hold them to their size.
+  bool best_effort_limits = false;
   friend bool operator==(const HostSettings&, const HostSettings&) = default;
 };
 
@@ -130,18 +134,6 @@ struct SchedulingSettings {
   friend bool operator==(const SchedulingSettings&, const SchedulingSettings&) = default;
 };
 
-enum class Accel { automatic, kvm, tcg };
-
-struct VmmSettings {
-  std::string backend = "auto";  // auto | firecracker | qemu
-  Accel accel = Accel::automatic;
-  std::string qemu_binary;         // program name or absolute path
-  std::string firecracker_binary;  // likewise
-  std::string jailer_binary;       // likewise
-  std::uint32_t uid_base = 0;      // VM in slot n runs as uid and gid uid_base + n
-  friend bool operator==(const VmmSettings&, const VmmSettings&) = default;
-};
-
 // What the names of trials begin with, and what all of them are called where they are counted.
 inline constexpr const char* kTrials = "trial";
 
@@ -181,6 +173,7 @@ struct Config {
   std::vector<Profile> profiles;
   MirrorSettings registry_mirror;
   ActionCacheSettings action_cache;
+  SavedStateSettings saved_states;
   bool runner_update = false;  // once a day, by the daemon
   std::vector<ImageRecipe> images;
   // Made by the daemon for one command each; without labels, found by their name only.

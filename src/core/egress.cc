@@ -99,6 +99,10 @@ bool is_egress_name(std::string_view name) {
   return !std::all_of(last.begin(), last.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
+bool is_covered_by(std::string_view name, std::string_view other) {
+  return name == other || is_below(name, other);
+}
+
 std::vector<std::string> egress_names(const Egress& egress, const std::string& github_url) {
   std::vector<std::string> all = github_names(github_url);
   if (egress.mode == EgressMode::allow_list) {
@@ -120,9 +124,8 @@ std::vector<std::string> egress_list(const std::vector<std::string>& asked,
   const std::vector<std::string> github = github_names(github_url);
   std::vector<std::string> list;
   for (const std::string& name : asked) {
-    const bool is_covered = std::any_of(github.begin(), github.end(), [&](const auto& each) {
-      return name == each || is_below(name, each);
-    });
+    const bool is_covered = std::any_of(
+        github.begin(), github.end(), [&](const auto& each) { return is_covered_by(name, each); });
     if (!is_covered) list.push_back(name);
   }
   return list;

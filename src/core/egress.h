@@ -33,6 +33,9 @@ bool is_limited(const Egress& egress);
 // 253 at most.
 bool is_egress_name(std::string_view name);
 
+// Whether `name` is `other` or below it, as www.example.com is below example.com.
+bool is_covered_by(std::string_view name, std::string_view other);
+
 // All names a limited VM may resolve, sorted, each once, none below another: GitHub's own and the
 // profile's. `github_url` as the configuration has it: another GitHub than github.com has its host
 // and what is below it.

@@ -120,8 +120,7 @@ std::optional<Query> query_of(std::string_view line) {
 bool passes(const Gate& gate, std::string_view name) {
   if (!gate.is_limited) return true;
   return std::any_of(gate.names.begin(), gate.names.end(), [name](const std::string& each) {
-    return name == each || (name.size() > each.size() && name.ends_with(each) &&
-                            name[name.size() - each.size() - 1] == '.');
+    return core::is_covered_by(name, each);
   });
 }
 
