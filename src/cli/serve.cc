@@ -6,6 +6,7 @@
 #include "core/names.h"
 #include "daemon/daemon.h"
 #include "daemon/journal.h"
+#include "daemon/privileges.h"
 #include "sys/files.h"
 
 namespace mvr::cli {
@@ -43,6 +44,7 @@ int serve(const Context& context, const ServeOptions& options) {
   if (options.prepare || options.tidy) return serve_unit(*config, options);
   if (auto set = daemon::set_log_level(options.for_run ? "warn" : config->log_level); !set)
     return report(set.error());
+  if (auto given = daemon::give_up_privileges(); !given) return report(given.error());
   if (options.for_run) config->github.scopes.clear();
   auto daemon = daemon::Daemon::start(
       std::move(*config),

@@ -451,7 +451,7 @@ void Daemon::check_image(const core::Profile& profile) {
 void Daemon::warm_up() {
   for (const auto& profile : config_.profiles) {
     if (!room_->why_not(profile).empty()) continue;  // said by check_images()
-    if (auto ready = room_->kernel(profile.kernel); !ready) {
+    if (auto ready = room_->kernel(profile); !ready) {
       log(Level::error, "kernel_not_ready",
           {{"profile", profile.name}, {"error", ready.error().what}});
     }

@@ -73,20 +73,19 @@ Result<void> try_firewall(const Fd& netns) {
 Finding check_cgroup(const core::Config& config) {
   // In the group where the daemon's will be; a name of its own, so that a daemon is not disturbed.
   auto root = sys::CgroupRoot::open(config.instance + "-trial");
+  const bool may_lack = config.host.best_effort_limits;
+  const Verdict verdict = may_lack ? Verdict::warn : Verdict::fail;
+  const std::string effect = may_lack ? "" : ", and 'mvrunner serve' does not start so";
   if (!root) {
-    return {"cgroup", Verdict::warn, root.error().what + ": VMs run without limits on the host",
+    return {"cgroup", verdict, root.error().what + ": VMs would run without limits" + effect,
             "mount cgroup2, or boot with systemd.unified_cgroup_hierarchy=1"};
   }
-  const auto& controllers = root->controllers();
-  std::vector<std::string> missing;
-  for (const char* wanted : {"memory", "cpu", "pids", "io"}) {
-    if (std::ranges::find(controllers, wanted) == controllers.end()) missing.emplace_back(wanted);
-  }
+  const std::vector<std::string> missing = root->missing();
   (void)root->remove_self();
   if (missing.empty()) {
-    return {"cgroup", Verdict::ok, "VMs can be limited in " + join(controllers, ", "), ""};
+    return {"cgroup", Verdict::ok, "VMs can be limited in " + join(root->controllers(), ", "), ""};
   }
-  return {"cgroup", Verdict::warn, "VMs have no limits on the host for " + join(missing, ", "),
+  return {"cgroup", verdict, "VMs have no limits here for " + join(missing, ", ") + effect,
           "boot with systemd.unified_cgroup_hierarchy=1, and run under the systemd unit"};
 }
 
@@ -252,7 +251,7 @@ std::vector<Finding> check_kvm(const core::Config& config) {
   auto room = MachineRoom::open_to_look(config);
   if (!room) return {{"kvm", Verdict::fail, room.error().what, "install what is missing"}};
   for (const auto& profile : config.profiles) {
-    const auto kernel = (*room)->kernel(profile.kernel);
+    const auto kernel = (*room)->kernel(profile);
     if (!kernel) continue;  // check_stores() says why
     if (kernel->accel == vmm::Accel::kvm) {
       return {{"kvm", Verdict::ok, "guests run under it", ""}};

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "daemon/engine_mode.h"
 #include "daemon/journal.h"
+#include "daemon/machine_settings.h"
 #include "image/build.h"
 #include "image/firecracker_store.h"
 #include "image/initramfs.h"
@@ -77,15 +78,16 @@ Result<void> MachineRoom::open_backends() {
   return {};
 }
 
-// For new VMs, the better one first. There is one at least.
-std::vector<vmm::Backend*> MachineRoom::candidates() const {
+std::vector<vmm::Backend*> MachineRoom::candidates(const std::string& wanted) const {
   std::vector<vmm::Backend*> list;
   const bool may_use_kvm = config_.vmm.accel != core::Accel::tcg;
-  if (config_.vmm.backend != "qemu" && may_use_kvm && firecracker_) {
-    list.push_back(firecracker_.get());
-  }
-  if (config_.vmm.backend != "firecracker" && qemu_) list.push_back(qemu_.get());
+  if (wanted != "qemu" && may_use_kvm && firecracker_) list.push_back(firecracker_.get());
+  if (wanted != "firecracker" && qemu_) list.push_back(qemu_.get());
   return list;
+}
+
+const std::string& MachineRoom::vmm_of(const core::Profile& profile) const {
+  return profile.machine.vmm.empty() ? config_.vmm.backend : profile.machine.vmm;
 }
 
 Result<vmm::Backend*> MachineRoom::backend_of(const core::SlotNames& names) const {
@@ -99,22 +101,33 @@ Result<vmm::Backend*> MachineRoom::backend_of(const core::SlotNames& names) cons
 Result<std::unique_ptr<MachineRoom>> MachineRoom::open(const core::Config& config) {
   TRY_ASSIGN(auto room, open_to_look(config));
   auto cgroups = sys::CgroupRoot::open(config.instance);
-  if (!cgroups) {
-    log(Level::warn, "no_cgroups",
-        {{"error", cgroups.error().what}, {"effect", "VMs run without limits on the host"}});
-    return room;
-  }
-  room->cgroups_ = std::move(*cgroups);
-  if (room->cgroups_->controllers().empty()) {
-    log(Level::warn, "no_cgroup_controllers",
-        {{"effect", "VMs run without memory and CPU limits on the host"},
-         {"remedy",
-          "boot with the unified cgroup hierarchy (systemd.unified_cgroup_hierarchy=1)"}});
+  if (cgroups) room->cgroups_ = std::move(*cgroups);
+  if (auto checked = room->check_limits(cgroups ? "" : cgroups.error().what); !checked) {
+    if (room->cgroups_) (void)room->cgroups_->remove_self();  // not while VMs are in there
+    return fail(std::move(checked).error());
   }
   return room;
 }
 
+// What holds a VM to its size when it has taken its VMM over, and its neighbours to theirs.
+Result<void> MachineRoom::check_limits(const std::string& no_cgroups) const {
+  const auto missing = cgroups_ ? cgroups_->missing() : std::vector<std::string>{};
+  if (cgroups_ && missing.empty()) return {};
+  const std::string why = cgroups_ ? "no cgroup controller for " + join(missing, ", ") : no_cgroups;
+  if (!config_.host.best_effort_limits) {
+    return fail(Error{Errc::unsupported, "VMs cannot be held to their size on this host: " + why,
+                      "boot with systemd.unified_cgroup_hierarchy=1 and run under the systemd "
+                      "unit, or set host.limits: best-effort"});
+  }
+  log(Level::warn, "no_limits",
+      {{"why", why}, {"effect", "VMs are not held to all of their size by this host"}});
+  return {};
+}
+
 std::string MachineRoom::why_not(const core::Profile& profile) const {
+  if (const std::string& wanted = vmm_of(profile); candidates(wanted).empty()) {
+    return "vmm: " + wanted + " is not installed";
+  }
   if (auto found = images_.find(profile.image); !found) return found.error().what;
   if (auto found = kernels_.find(profile.kernel); !found) return found.error().what;
   const std::string& runner = config_.runner_of(profile);
@@ -125,7 +138,7 @@ std::string MachineRoom::why_not(const core::Profile& profile) const {
 
 std::string MachineRoom::origin(const core::Profile& profile) const {
   std::string all = MVR_VERSION;
-  for (const vmm::Backend* backend : candidates()) {
+  for (const vmm::Backend* backend : candidates(vmm_of(profile))) {
     all += " " + std::string(backend->name()) + " " + backend->version();
   }
   if (const auto image = images_.find(profile.image)) all += "\n" + image->id;
@@ -135,8 +148,8 @@ std::string MachineRoom::origin(const core::Profile& profile) const {
   }
   const core::Resources& size = profile.size;
   all += "\n" + std::to_string(size.memory.value) + " " + std::to_string(size.vcpus) + " " +
-         std::to_string(size.disk.value) + "\n" + profile.kernel_args +
-         (config_.registry_mirror.enabled ? "\nmirror" : "") + "\n" +
+         std::to_string(size.disk.value) + "\n" + settings_text(profile.machine) + "\n" +
+         profile.kernel_args + (config_.registry_mirror.enabled ? "\nmirror" : "") + "\n" +
          std::string(core::egress_word(profile.egress.mode)) + " " +
          join(profile.egress.names, " ");
   return std::to_string(stable_hash(all));
@@ -157,8 +170,10 @@ Result<vmm::ProbeResult> MachineRoom::probe(vmm::Backend& backend, const image::
 
 // The first VMM that runs a guest of this kernel under KVM; else emulation, which QEMU has. What is
 // wanted without a look is believed of the last one.
-Result<void> MachineRoom::choose_backend(const image::Kernel& kernel, BootKernel& boot) {
-  const auto list = candidates();
+Result<void> MachineRoom::choose_backend(const image::Kernel& kernel, const std::string& wanted,
+                                         BootKernel& boot) {
+  const auto list = candidates(wanted);
+  if (list.empty()) return fail(Errc::not_found, "vmm: " + wanted + " is not installed");
   for (vmm::Backend* backend : list) {
     boot.backend = backend;
     if (config_.vmm.accel == core::Accel::tcg) return {};
@@ -217,19 +232,21 @@ std::string MachineRoom::image_of_vmm(int pid) const {
   return {};
 }
 
-Result<BootKernel> MachineRoom::kernel(const std::string& name) {
-  TRY_ASSIGN(const image::Kernel found, kernels_.find(name));
-  if (const auto it = ready_.find(found.digest); it != ready_.end()) return it->second;
+Result<BootKernel> MachineRoom::kernel(const core::Profile& profile) {
+  TRY_ASSIGN(const image::Kernel found, kernels_.find(profile.kernel));
+  const std::string& wanted = vmm_of(profile);
+  const std::pair key{found.digest, wanted};
+  if (const auto it = ready_.find(key); it != ready_.end()) return it->second;
   BootKernel boot;
   boot.name = found.name;
   boot.path = found.path;
   TRY_ASSIGN(boot.initramfs, image::make_initramfs(config_.state_dir, found, agent_));
-  TRY(choose_backend(found, boot));
+  TRY(choose_backend(found, wanted, boot));
   log(Level::info, "kernel_ready",
       {{"kernel", boot.name},
        {"vmm", std::string(boot.backend->name()) + " " + boot.backend->version()},
        {"accel", std::string(vmm::accel_name(boot.accel))}});
-  ready_[found.digest] = boot;
+  ready_[key] = boot;
   return boot;
 }
 
@@ -256,7 +273,7 @@ Result<BootParts> MachineRoom::parts(const core::Profile& profile, const std::st
     TRY_ASSIGN(parts.tools_pin, runners_.pin(runner));
   }
   parts.actions = pin_actions();
-  TRY_ASSIGN(parts.kernel, kernel(profile.kernel));
+  TRY_ASSIGN(parts.kernel, kernel(profile));
   parts.about = "Image: " + profile.image + " (" + parts.image.manifest.id +
                 ")\nKernel: " + parts.kernel.name +
                 "\nRunner: " + (runner.empty() ? "of the image" : runner) + "\n";

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -63,7 +64,7 @@ class MachineRoom {
   [[nodiscard]] std::string origin(const core::Profile& profile) const;
   // The first use of a kernel makes its initramfs and probes the accelerator: that may take
   // seconds once per kernel and VMM version, and is done at start for configured profiles.
-  Result<BootKernel> kernel(const std::string& name);
+  Result<BootKernel> kernel(const core::Profile& profile);
   // `image` in place of the profile's: of a VM that was booted before a tag moved.
   Result<BootParts> parts(const core::Profile& profile, const std::string& image = "");
   // The id of the image that a running VMM has open; empty: none of the store. By the file itself:
@@ -76,8 +77,12 @@ class MachineRoom {
   explicit MachineRoom(const core::Config& config);
   std::optional<image::PinnedActions> pin_actions() const;
   Result<void> open_backends();
-  [[nodiscard]] std::vector<vmm::Backend*> candidates() const;
-  Result<void> choose_backend(const image::Kernel& kernel, BootKernel& boot);
+  [[nodiscard]] Result<void> check_limits(const std::string& no_cgroups) const;
+  [[nodiscard]] const std::string& vmm_of(const core::Profile& profile) const;
+  // For new VMs, the better one first; `wanted` as in the configuration.
+  [[nodiscard]] std::vector<vmm::Backend*> candidates(const std::string& wanted) const;
+  Result<void> choose_backend(const image::Kernel& kernel, const std::string& wanted,
+                              BootKernel& boot);
   Result<void> accept_emulation(const image::Kernel& kernel, const BootKernel& boot) const;
   Result<vmm::ProbeResult> probe(vmm::Backend& backend, const image::Kernel& kernel,
                                  const BootKernel& boot) const;
@@ -91,7 +96,7 @@ class MachineRoom {
   std::unique_ptr<vmm::Backend> qemu_;         // likewise
   std::optional<sys::CgroupRoot> cgroups_;
   std::string agent_;
-  std::map<std::string, BootKernel> ready_;  // by digest
+  std::map<std::pair<std::string, std::string>, BootKernel> ready_;  // by digest and wanted VMM
 };
 
 // The agent program that belongs to this binary: installed beside it, or in its build tree.

@@ -80,6 +80,7 @@ Result<Network> Network::up(const core::Config& config, const std::vector<Guest>
   fail_point("sysctls set");
   // The policy stands before there is a way out.
   TRY(network.apply(config, guests));
+  TRY(context(sys::nft_apply(&network.netns_, render_rate_table(network.table_)), "rates of VMs"));
   fail_point("guest firewall set");
   TRY(context(sys::nft_apply(nullptr, render_host_table(config)), "host firewall"));
   fail_point("host firewall set");
@@ -123,7 +124,7 @@ Result<void> Network::forget_reached(unsigned turn) {
   return script.empty() ? Result<void>() : sys::nft_apply(&netns_, script);
 }
 
-Result<Fd> Network::attach(const core::SlotNames& names, const std::string& gate_tag) {
+Result<Fd> Network::attach(const core::SlotNames& names, const std::string& gate_tag, Bytes rate) {
   TRY_ASSIGN(Fd tap, sys::create_tap(netns_, names.tap, names.gateway.to_text(), kPrefix));
   fail_point("tap made");
   std::string script = "add element inet " + table_ + " vms { " + tap_element(names) + " }\n";
@@ -133,6 +134,7 @@ Result<Fd> Network::attach(const core::SlotNames& names, const std::string& gate
     if (gate == gates_.end()) return fail(Errc::invalid, "no gate for what the VM may reach");
     script += "add element inet " + table_ + " " + gate->taps() + " { \"" + names.tap + "\" }\n";
   }
+  if (rate.value > 0) script += add_rate(table_, names.tap, rate);
   TRY(context(sys::nft_apply(&netns_, script),
               "bind " + names.tap + " to " + names.guest.to_text()));
   fail_point("tap bound");
@@ -148,6 +150,7 @@ Result<void> Network::detach(const core::SlotNames& names) {
   };
   drop("vms", tap_element(names));
   for (const Gate& gate : gates_) drop(gate.taps(), "\"" + names.tap + "\"");
+  script += drop_rate(table_, names.tap);
   TRY(sys::nft_apply(&netns_, script));
   fail_point("tap unbound");
   return context(sys::remove_tap(netns_, names.tap), "remove " + names.tap);

@@ -38,6 +38,13 @@ struct GuestPolicy {
 std::string render_guest_table(const core::Config& config, const GuestPolicy& policy);
 std::string render_host_table(const core::Config& config);
 
+// The table of rates stays as long as the namespace does: what it holds of a VM comes and goes with
+// the VM, whatever becomes of the daemon. `policy`: the name of the table of the policy. The
+// scripts may be applied again (pure).
+std::string render_rate_table(const std::string& policy);
+std::string add_rate(const std::string& policy, const std::string& tap, Bytes rate);
+std::string drop_rate(const std::string& policy, const std::string& tap);
+
 // A VM's element of the set that binds its tap to its address.
 std::string tap_element(const core::SlotNames& names);
 
@@ -52,8 +59,8 @@ class Network {
   // Connections that are open go on.
   Result<void> set_policy(const core::Config& config, const std::vector<Guest>& guests);
   // The tap of a slot with its set elements; the tap goes with the returned descriptor, unless it
-  // is given away (sys::give_tap).
-  Result<Fd> attach(const core::SlotNames& names, const std::string& gate_tag);
+  // is given away (sys::give_tap). `rate`: bytes in a second, each way; 0: no limit.
+  Result<Fd> attach(const core::SlotNames& names, const std::string& gate_tag, Bytes rate);
   // Those of the policy. They are to have their resolvers before a VM is attached.
   [[nodiscard]] const std::vector<Gate>& gates() const { return gates_; }
   // Empties the one or the other set of every gate.

@@ -1,4 +1,6 @@
 // The nft scripts of network.h.
+#include <algorithm>
+#include <array>
 #include <map>
 #include <string_view>
 
@@ -12,6 +14,18 @@ namespace {
 constexpr std::string_view kBlocked =
     "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, "
     "192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15, 224.0.0.0/3";
+
+// What a VM sends is counted where it comes in, what it receives where it goes out to it.
+struct Way {
+  std::string_view name;
+  std::string_view hook;
+  std::string_view interface;
+};
+constexpr std::array kWays{Way{"sent", "prerouting", "iifname"},
+                           Way{"received", "postrouting", "oifname"}};
+constexpr std::uint64_t kLeastBurst = std::uint64_t{256} << 10U;
+
+std::string rate_table(const std::string& table) { return table + "_rates"; }
 
 std::string element(const core::SlotNames& names) {
   return "\"" + names.tap + "\" . " + names.guest.to_text();
@@ -167,6 +181,49 @@ std::string tap_element(const core::SlotNames& names) { return element(names); }
 
 std::string render_guest_table(const core::Config& config, const GuestPolicy& policy) {
   return GuestTable(config, policy).text();
+}
+
+// Apart from the policy: that is replaced as a whole, and these rules are of one VM each.
+std::string render_rate_table(const std::string& policy) {
+  const std::string table = rate_table(policy);
+  std::string script = "add table inet " + table + "\n";
+  for (const auto& [way, hook, interface] : kWays) {
+    const std::string chain = "inet " + table + " " + std::string(way);
+    script += "add map " + chain + "_of { type ifname : verdict; }\nadd chain " + chain +
+              " { type filter hook " + std::string(hook) + " priority raw; policy accept; }\n" +
+              "flush chain " + chain + "\nadd rule " + chain + " " + std::string(interface) +
+              " vmap @" + std::string(way) + "_of\n";
+  }
+  return script;
+}
+
+std::string add_rate(const std::string& policy, const std::string& tap, Bytes rate) {
+  // What TCP sends in a burst, and a fifth of a second besides: with less it never gets to the
+  // rate.
+  const std::uint64_t burst = std::max<std::uint64_t>(rate.value / 5, kLeastBurst);
+  std::string script;
+  for (const auto& [way, hook, interface] : kWays) {
+    const std::string table = "inet " + rate_table(policy) + " ";
+    const std::string chain = std::string(way) + "_" + tap;
+    script += "add chain " + table + chain + "\nflush chain " + table + chain + "\nadd rule " +
+              table + chain + " limit rate over " + std::to_string(rate.value) +
+              " bytes/second burst " + std::to_string(burst) + " bytes drop\nadd element " + table +
+              std::string(way) + "_of { \"" + tap + "\" : goto " + chain + " }\n";
+  }
+  return script;
+}
+
+std::string drop_rate(const std::string& policy, const std::string& tap) {
+  std::string script;
+  for (const auto& [way, hook, interface] : kWays) {
+    const std::string table = "inet " + rate_table(policy) + " ";
+    const std::string chain = table + std::string(way) + "_" + tap;
+    const std::string element = " element " + table + std::string(way) + "_of { \"" + tap + "\"";
+    script += "add chain " + chain + "\nadd" + element + " : goto " + std::string(way) + "_" + tap +
+              " }\ndelete" + element + " }\nflush chain " + chain + "\ndelete chain " + chain +
+              "\n";
+  }
+  return script;
 }
 
 std::string render_host_table(const core::Config& config) {

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "daemon/fail_point.h"
 #include "daemon/journal.h"
+#include "daemon/machine_settings.h"
 #include "daemon/network.h"
 #include "daemon/post_mortem.h"
 #include "daemon/spec_file.h"
@@ -112,13 +113,15 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
   actions_drive_ = std::move(parts.actions);
   if (cgroup_) {
     sys::CgroupLimits limits{launch.size.memory + backend_->overhead(parts.kernel.accel),
-                             launch.size.vcpus * 100, kPidLimit};
+                             launch.size.vcpus * 100, kPidLimit,
+                             io_limit(profile.machine.rates, names_.scratch)};
     TRY(context(cgroup_.set_limits(limits), "limits of " + names_.cgroup));
     fail_point("cgroup limited");
   }
   Fd tap;
   vmm::MachineSpec spec;
-  TRY(take_tap(launch.egress, spec, tap));
+  const Bytes rate = backend_->limits_network() ? Bytes{} : profile.machine.rates.network;
+  TRY(take_tap(launch.egress, rate, spec, tap));
   spec.name = name_;
   spec.directory = names_.directory;
   spec.kernel = parts.kernel.path;
@@ -142,6 +145,7 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
     spec.drives.push_back({"actions", actions_drive_->path, true});
     spec.keep_open.push_back(actions_drive_->lock.get());
   }
+  apply_settings(profile.machine, spec);
   TRY(make_link());
   fail_point("before spawn");
   TRY_ASSIGN(process_, backend_->launch(spec));
@@ -150,8 +154,9 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
 }
 
 // By descriptor, which is to be kept until the launch, or by name.
-Result<void> LiveVm::take_tap(const core::Egress& egress, vmm::MachineSpec& spec, Fd& tap) {
-  TRY_ASSIGN(tap, context_.network.attach(names_, gate_tag(context_.config, egress)));
+Result<void> LiveVm::take_tap(const core::Egress& egress, Bytes rate, vmm::MachineSpec& spec,
+                              Fd& tap) {
+  TRY_ASSIGN(tap, context_.network.attach(names_, gate_tag(context_.config, egress), rate));
   spec.tap_name = names_.tap;
   spec.netns = "/run/netns/" + core::host_names(context_.config).netns;
   if (backend_->opens_tap_by_name()) return sys::give_tap(std::move(tap), names_.uid);

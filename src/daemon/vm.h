@@ -92,7 +92,8 @@ class LiveVm {
   Result<void> start_machine(const core::Launch& launch, const core::Profile& profile);
   void note(const BootParts& parts);
   Result<void> make_link();
-  Result<void> take_tap(const core::Egress& egress, vmm::MachineSpec& spec, Fd& tap);
+  // `rate`: the firewall's, in a second and each way; 0: none.
+  Result<void> take_tap(const core::Egress& egress, Bytes rate, vmm::MachineSpec& spec, Fd& tap);
   Result<void> watch_process();
   void attach_monitor();
   void on_exit();

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -18,7 +19,8 @@
 namespace mvr::sys {
 namespace {
 
-constexpr std::array<std::string_view, 3> kWanted{"cpu", "memory", "pids"};
+constexpr std::array<std::string_view, 3> kNeeded{"cpu", "memory", "pids"};
+constexpr std::array<std::string_view, 4> kWanted{"cpu", "memory", "pids", "io"};
 // Where the processes of a delegated group itself go; systemd's DelegateSubgroup= may name it too.
 constexpr std::string_view kOwnGroup = "daemon";
 constexpr std::string_view kService = ".service";
@@ -152,6 +154,17 @@ Result<void> remove_group(const std::string& path) {
   return fail_errno(errno, "remove the cgroup " + path);
 }
 
+std::string io_text(const IoLimit& limit) {
+  std::string text = limit.device;
+  const auto add = [&](const char* what, std::uint64_t most) {
+    if (most == 0) return;
+    for (const char* way : {" r", " w"}) text += way + std::string(what) + std::to_string(most);
+  };
+  add("bps=", limit.bytes.value);
+  add("iops=", limit.operations);
+  return text;
+}
+
 // For kernels before 5.14. Members may fork while we go: repeat until a pass finds nobody.
 Result<void> kill_members(int directory) {
   for (int pass = 0; pass < 20; ++pass) {
@@ -167,6 +180,19 @@ Result<void> kill_members(int directory) {
 }
 
 }  // namespace
+
+std::string disk_below(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return {};
+  const std::string device =
+      std::to_string(major(info.st_dev)) + ":" + std::to_string(minor(info.st_dev));
+  // Limits are of whole disks. A filesystem without a disk of its own has no entry there.
+  const std::string entry = "/sys/dev/block/" + device;
+  if (!exists(entry)) return {};
+  if (!exists(entry + "/partition")) return device;
+  const auto text = read_file(entry + "/../dev", 64);
+  return text ? text->substr(0, text->find('\n')) : std::string();
+}
 
 Result<std::vector<std::string>> Cgroup::set_limits(const CgroupLimits& limits) const {
   struct Setting {
@@ -186,11 +212,14 @@ Result<std::vector<std::string>> Cgroup::set_limits(const CgroupLimits& limits) 
   if (limits.pids > 0) {
     settings.push_back(Setting{"pids", "pids.max", std::to_string(limits.pids)});
   }
+  if (!limits.io.device.empty()) settings.push_back(Setting{"io", "io.max", io_text(limits.io)});
   std::vector<std::string> missing;
   for (const Setting& setting : settings) {
     const auto written = write_at(fd_.get(), setting.file, setting.value);
     if (written) continue;
-    if (written.error().code != Errc::not_found) return fail(written.error());
+    // Some disks take no limits.
+    const bool is_io = std::string_view(setting.name) == "io";
+    if (written.error().code != Errc::not_found && !is_io) return fail(written.error());
     missing.emplace_back(setting.name);
   }
   // A limit on memory that swap can dodge is none; absent where the kernel has no swap.
@@ -233,6 +262,14 @@ Result<CgroupRoot> CgroupRoot::open(const std::string& name) {
   enable_controllers(root.path_);
   root.controllers_ = words_of(root.path_ + "/cgroup.subtree_control");
   return root;
+}
+
+std::vector<std::string> CgroupRoot::missing() const {
+  std::vector<std::string> names;
+  for (const std::string_view name : kNeeded) {
+    if (std::ranges::find(controllers_, name) == controllers_.end()) names.emplace_back(name);
+  }
+  return names;
 }
 
 Result<Cgroup> CgroupRoot::create(const std::string& child) const {

@@ -12,10 +12,20 @@
 
 namespace mvr::sys {
 
+// io.max: what may pass in a second, each way; 0 = no limit.
+struct IoLimit {
+  std::string device;  // "8:0", a whole disk
+  Bytes bytes;
+  std::uint32_t operations = 0;
+};
+// The disk under a file, as an IoLimit names it; empty: there is none, or more than one.
+std::string disk_below(const std::string& path);
+
 struct CgroupLimits {
   Bytes memory;                   // memory.max; 0 = none
   std::uint32_t cpu_percent = 0;  // cpu.max, 100 = one CPU; 0 = none
   std::uint32_t pids = 0;         // pids.max; 0 = none
+  IoLimit io{};                   // without a device: none
 };
 
 class Cgroup {
@@ -50,6 +60,8 @@ class CgroupRoot {
   // `name` becomes one directory. Err unsupported when there is no cgroup2 mount at all.
   static Result<CgroupRoot> open(const std::string& name);
   [[nodiscard]] const std::vector<std::string>& controllers() const { return controllers_; }
+  // Those of cpu, memory and pids that are not there; without them a VM is not held to its size.
+  [[nodiscard]] std::vector<std::string> missing() const;
   Result<Cgroup> create(const std::string& child) const;  // exists: opened
   Result<std::vector<std::string>> children() const;
   Result<void> remove(const std::string& child) const;  // absent is ok; Err busy: populated

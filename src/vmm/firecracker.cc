@@ -88,6 +88,7 @@ class Firecracker final : public Backend {
   [[nodiscard]] std::string version() const override { return version_.to_text(); }
   [[nodiscard]] ChannelStyle channel_style() const override { return ChannelStyle::listen; }
   [[nodiscard]] bool opens_tap_by_name() const override { return true; }
+  [[nodiscard]] bool limits_network() const override { return true; }
   [[nodiscard]] Bytes overhead(Accel) const override { return kOwnMemory; }
 
   Result<sys::Process> launch(const MachineSpec& spec) override {

@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/text.h"
+#include "sys/files.h"
+
 namespace mvr::vmm {
 
 std::string_view accel_name(Accel accel) {
@@ -26,8 +29,23 @@ Result<Fd> create_console(const std::string& path) {
   return file;
 }
 
+Result<void> check_huge_pages(const MachineSpec& spec, const std::string& free_pages) {
+  if (spec.huge_pages != HugePages::reserved) return {};
+  const std::uint64_t wanted = (spec.memory.value + mib(2).value - 1) / mib(2).value;
+  TRY_ASSIGN(const std::string text,
+             context(sys::read_file(free_pages, 64), "huge pages of this host"));
+  const std::uint64_t free = parse_u64(text.substr(0, text.find('\n'))).value_or(0);
+  if (free >= wanted) return {};
+  return fail(Error{Errc::unavailable,
+                    "the VM needs " + std::to_string(wanted) + " huge pages of 2MiB, " +
+                        std::to_string(free) + " are free",
+                    "raise vm.nr_hugepages"});
+}
+
 std::uint64_t file_size_limit(const MachineSpec& spec) {
   std::uint64_t limit = spec.console_limit.value;
+  // They are a file, too.
+  if (spec.huge_pages == HugePages::reserved) limit = std::max(limit, spec.memory.value);
   for (const Drive& drive : spec.drives) {
     struct stat info {};
     if (drive.read_only || ::stat(drive.path.c_str(), &info) != 0) continue;

@@ -37,7 +37,7 @@ struct Drive {
   std::string serial;  // "base", "scratch", "tools": how the guest finds it
   std::string path;
   bool read_only = true;
-  RateLimit rate{};  // Firecracker only
+  RateLimit rate{};
 };
 
 // What backs the guest's memory. `reserved`: 2 MiB pages of the host's pool (vm.nr_hugepages).
@@ -67,11 +67,11 @@ struct MachineSpec {
   // them; its VMM has names of its own for the files, which hold them as well.
   std::vector<int> keep_open;
   Accel accel = Accel::tcg;
-  // Firecracker only.
-  RateLimit receive;
-  RateLimit transmit;
   bool smt = false;  // the guest sees its CPUs as pairs of threads
   HugePages huge_pages = HugePages::none;
+  // Of the network device; only where Backend::limits_network().
+  RateLimit receive;
+  RateLimit transmit;
 };
 
 // How the host side of the channel comes to be: we connect to a socket the VMM listens on (QEMU
@@ -97,6 +97,8 @@ class Backend {
   // Whether the tap is handed over as `tap_name` in `netns`, made for the VM's user and with nobody
   // attached (sys::give_tap), instead of as `tap_fd`.
   [[nodiscard]] virtual bool opens_tap_by_name() const = 0;
+  // Whether it keeps a network device to its rates; for others the tap's owner has to.
+  [[nodiscard]] virtual bool limits_network() const = 0;
   // Starts the process. Err names the stage; nothing of ours is left behind then.
   virtual Result<sys::Process> launch(const MachineSpec& spec) = 0;
   // Connects to the monitor of a launched or adopted machine; retried by the caller while the
@@ -111,11 +113,17 @@ class Backend {
   [[nodiscard]] virtual Bytes overhead(Accel accel) const = 0;
 };
 
+// Whether the host has the huge pages that the spec wants of its pool, by the text of the pool's
+// free_hugepages. Err exhausted says how many are missing.
+Result<void> check_huge_pages(const MachineSpec& spec, const std::string& free_pages);
+inline constexpr const char* kFreeHugePages =
+    "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
+
 // The console file, empty, as a VMM is to append to it: ours alone, its user needs no right to it.
 Result<Fd> create_console(const std::string& path);
 
-// What no file of the VMM needs to outgrow: its largest disk. It is also the console's bound while
-// no daemon looks after it.
+// What no file of the VMM needs to outgrow: its largest disk, or its memory, where that is a file.
+// It is also the console's bound while no daemon looks after it.
 std::uint64_t file_size_limit(const MachineSpec& spec);
 
 // The guest decides how much it writes to its console. Empties the file when it is over `limit`

@@ -27,6 +27,9 @@ std::vector<gid_t> kvm_groups(const MachineSpec& spec) {
 
 Result<void> check(const MachineSpec& spec) {
   if (spec.vcpus == 0) return fail(Errc::invalid, "a machine without a CPU");
+  if (spec.smt && spec.vcpus % 2 != 0) {
+    return fail(Errc::invalid, std::to_string(spec.vcpus) + " CPUs do not make pairs of threads");
+  }
   if (spec.memory < mib(64)) {
     return fail(Errc::invalid, format_bytes(spec.memory) + " of memory: a guest needs 64MiB");
   }
@@ -50,6 +53,7 @@ class Qemu final : public Backend {
   [[nodiscard]] std::string version() const override { return version_; }
   [[nodiscard]] ChannelStyle channel_style() const override { return ChannelStyle::connect; }
   [[nodiscard]] bool opens_tap_by_name() const override { return false; }
+  [[nodiscard]] bool limits_network() const override { return false; }
   [[nodiscard]] Bytes overhead(Accel accel) const override {
     return accel == Accel::tcg ? kOwnMemory + kTranslationCache : kOwnMemory;
   }
@@ -70,6 +74,7 @@ class Qemu final : public Backend {
  private:
   Result<sys::Process> start(const MachineSpec& spec) {
     TRY(check(spec));
+    TRY(check_huge_pages(spec, kFreeHugePages));
     if (spec.accel == Accel::tcg && tsc_khz_ == 0) tsc_khz_ = measure_tsc_khz();
     // Listening before QEMU runs: whoever connects early waits in the backlog.
     TRY_ASSIGN(const Fd agent, sys::listen_unix(spec.agent_socket, 0600));

@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <cstdint>
+
+#include <nlohmann/json.hpp>
 
 #include "base/text.h"
 #include "channel/message.h"
@@ -38,17 +41,25 @@ class Arguments {
 void add_machine(Arguments& arguments, const MachineSpec& spec) {
   // process= is what ps(1) and top(1) show; the kernel keeps 15 bytes of it.
   arguments.add("-name", "guest=" + quoted(spec.name) + ",process=" + quoted(spec.name));
-  arguments.add("-M",
-                "microvm,x-option-roms=off,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on,"
-                "graphics=off,usb=off,mem-merge=off,dump-guest-core=off");
+  std::string machine =
+      "microvm,x-option-roms=off,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on,"
+      "graphics=off,usb=off,mem-merge=off,dump-guest-core=off";
+  // Transparent ones QEMU asks the kernel for in any case.
+  if (spec.huge_pages == HugePages::reserved) machine += ",memory-backend=ram";
+  arguments.add("-M", machine);
   if (spec.accel == Accel::kvm) {
     arguments.add("-accel", "kvm").add("-cpu", "host");
   } else {
     // Unbounded, the cache of translated code takes up to 1 GiB for each VM.
     arguments.add("-accel", "tcg,thread=multi,tb-size=128").add("-cpu", "max");
   }
-  arguments.add("-m", std::to_string(spec.memory.value >> 20U));
-  arguments.add("-smp", std::to_string(spec.vcpus));
+  const std::string memory = std::to_string(spec.memory.value >> 20U);
+  if (spec.huge_pages == HugePages::reserved) {
+    arguments.add("-object", "memory-backend-memfd,id=ram,size=" + memory +
+                                 "M,share=on,hugetlb=on,hugetlbsize=2M");
+  }
+  arguments.add("-m", memory);
+  arguments.add("-smp", std::to_string(spec.vcpus) + (spec.smt ? ",threads=2" : ""));
   arguments.add("-nodefaults").add("-no-user-config").add("-display", "none").add("-no-reboot");
 }
 
@@ -66,6 +77,25 @@ std::string kernel_words(const MachineSpec& spec, std::uint64_t tsc_khz) {
   return words;
 }
 
+// What passes in a second; up to as much again at once, after a pause.
+std::uint64_t per_second(const TokenBucket& bucket) {
+  const auto refill = static_cast<std::uint64_t>(std::max<std::int64_t>(bucket.refill.count(), 1));
+  return std::max<std::uint64_t>(bucket.size * 1'000 / refill, 1);
+}
+
+// The limits of a drive, as a node above it.
+void add_throttle(Arguments& arguments, const Drive& drive) {
+  nlohmann::json limits;
+  if (drive.rate.bytes) limits["bps-total"] = per_second(*drive.rate.bytes);
+  if (drive.rate.operations) limits["iops-total"] = per_second(*drive.rate.operations);
+  const std::string group = "rate-" + drive.serial;
+  const nlohmann::json object{{"qom-type", "throttle-group"}, {"id", group}, {"limits", limits}};
+  arguments.add("-object", object.dump());
+  arguments.add("-blockdev", "driver=throttle,node-name=" + quoted(drive.serial + "-limited") +
+                                 ",throttle-group=" + quoted(group) +
+                                 ",file=" + quoted(drive.serial));
+}
+
 void add_drive(Arguments& arguments, const Drive& drive) {
   const std::string name = quoted(drive.serial);
   std::string block = "driver=raw,node-name=" + name;
@@ -79,7 +109,10 @@ void add_drive(Arguments& arguments, const Drive& drive) {
   block +=
       ",cache.no-flush=on,file.driver=file,file.aio=threads,file.filename=" + quoted(drive.path);
   arguments.add("-blockdev", block);
-  arguments.add("-device", "virtio-blk-device,drive=" + name + ",serial=" + name);
+  const bool is_limited = drive.rate.bytes || drive.rate.operations;
+  if (is_limited) add_throttle(arguments, drive);
+  arguments.add("-device", "virtio-blk-device,drive=" + name + (is_limited ? "-limited" : "") +
+                               ",serial=" + name);
 }
 
 void add_network(Arguments& arguments, const MachineSpec& spec, int tap) {

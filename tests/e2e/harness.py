@@ -248,7 +248,7 @@ class MvrunnerTest(unittest.TestCase):
             "github": {"url": GITHUB, "token_file": str(token), "poll_interval": "1s",
                        "scopes": [{"repository": "acme/widgets"}]},
             "host": {"id": "e2e", "memory": "8GiB", "cpus": 8, "reserve_memory": "1GiB",
-                     "reserve_disk": "1GiB", "max_vms": 8},
+                     "reserve_disk": "1GiB", "max_vms": 8, "limits": "best-effort"},
             "network": {"resolv_conf": str(self.root / "resolv.conf")},
             "vmm": {"accel": os.environ.get("MVR_E2E_ACCEL", "auto")},
             "profiles": [{**sizes, **profile} for profile in self.profiles],

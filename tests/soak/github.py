@@ -87,7 +87,7 @@ class Host:
             "run_dir": str(root / "run"),
             "github": {"url": github.url, "scopes": scopes, **credentials, **settings},
             "host": {"id": "soak", "memory": "256GiB", "cpus": 128, "disk": "4096GiB",
-                     "max_vms": 64},
+                     "max_vms": 64, "limits": "best-effort"},
             "profiles": [{"name": name, "labels": [f"mv-{name}"], "vcpus": 2, "memory": "2GiB",
                           "boot_timeout": "120s", "listen_timeout": "2m"}
                          for name in ("small", "guarded")],

@@ -99,6 +99,7 @@ host:
   reserve_disk: 1GiB
   cpu_overcommit: 2.5
   max_vms: 40
+  limits: best-effort
 network:
   subnet: 192.168.128.0/24
   resolv_conf: /run/systemd/resolve/resolv.conf
@@ -106,7 +107,8 @@ network:
 registry_mirror: {enabled: true, upstream: "https://r.example:5000", login_file: /etc/mvrunner/hub,
   max_size: 3GiB}
 action_cache: {enabled: on, max_size: 300MiB}
-vmm: {backend: qemu, accel: tcg, qemu_binary: /opt/qemu/bin/qemu, uid_base: 100000,
+saved_states: {enabled: true, max_size: 9GiB}
+vmm: {backend: qemu, accel: kvm, qemu_binary: /opt/qemu/bin/qemu, uid_base: 100000,
   firecracker_binary: /opt/fc/firecracker, jailer_binary: /opt/fc/jailer}
 web: {listen: "[::1]:80"}
 scheduling: {weights: {acme/web.SITE: 3, tools/One: 20, other/place: 1}}
@@ -128,6 +130,10 @@ profiles:
     kernel_args: mitigations=off quiet
     egress: allow-list
     egress_allow: ["*.Example.com", pypi.org]
+    vmm: firecracker
+    smt: true
+    huge_pages: reserved
+    rate_limits: {network: 12MiB, disk: unlimited, iops: 500}
 )");
   CHECK(config.state_dir == "/srv/mvr");
   CHECK(config.run_dir == "/run/mvr2");
@@ -165,14 +171,15 @@ profiles:
        {}}};
   CHECK(config.github.scopes == scopes);
   CHECK(config.host ==
-        core::HostSettings{"rack-1", gib(64), 16, gib(1024), Bytes{0}, gib(1), 2.5, 40});
+        core::HostSettings{"rack-1", gib(64), 16, gib(1024), Bytes{0}, gib(1), 2.5, 40, true});
   CHECK(config.registry_mirror ==
         core::MirrorSettings{true, "https://r.example:5000", "/etc/mvrunner/hub", "", gib(3)});
   CHECK(config.action_cache == core::ActionCacheSettings{true, mib(300)});
+  CHECK(config.saved_states == core::SavedStateSettings{true, gib(9)});
   CHECK(config.network == core::NetworkSettings{"192.168.128.0/24",
                                                 "/run/systemd/resolve/resolv.conf",
                                                 {"10.1.2.0/24", "10.9.9.9:443"}});
-  CHECK(config.vmm == core::VmmSettings{"qemu", core::Accel::tcg, "/opt/qemu/bin/qemu",
+  CHECK(config.vmm == core::VmmSettings{"qemu", core::Accel::kvm, "/opt/qemu/bin/qemu",
                                         "/opt/fc/firecracker", "/opt/fc/jailer", 100000});
   CHECK(config.web.listen == "[::1]:80");
   // Spelled as the scopes do.
@@ -181,21 +188,23 @@ profiles:
                                                                           {"other/place", 1}});
   REQUIRE(config.profiles.size() == 1);
   CHECK(config.profiles[0] ==
-        core::Profile{.name = "big",
-                      .labels = {"mvr-big", "gpu"},
-                      .size = {mib(1536), 32, gib(100)},
-                      .most = {},
-                      .image = "ubuntu-24.04",
-                      .kernel = "6.1.0-39-cloud-amd64",
-                      .max = 2,
-                      .priority = -5,
-                      .warm = 2,
-                      .warm_max_age = minutes(90),
-                      .limits = {seconds(20), minutes(1), hours(48)},
-                      .kernel_args = "mitigations=off quiet",
-                      .hold_on_failure = {minutes(30), 0},
-                      .egress = {core::EgressMode::allow_list, {"example.com", "pypi.org"}},
-                      .runner = {}});
+        core::Profile{
+            .name = "big",
+            .labels = {"mvr-big", "gpu"},
+            .size = {mib(1536), 32, gib(100)},
+            .most = {},
+            .image = "ubuntu-24.04",
+            .kernel = "6.1.0-39-cloud-amd64",
+            .max = 2,
+            .priority = -5,
+            .warm = 2,
+            .warm_max_age = minutes(90),
+            .limits = {seconds(20), minutes(1), hours(48)},
+            .kernel_args = "mitigations=off quiet",
+            .hold_on_failure = {minutes(30), 0},
+            .egress = {core::EgressMode::allow_list, {"example.com", "pypi.org"}},
+            .machine = {"firecracker", true, core::HugePages::reserved, {mib(12), Bytes{0}, 500}},
+            .runner = {}});
 }
 
 TEST_CASE("a label with place holders makes a pattern, in any case") {

@@ -251,6 +251,35 @@ TEST_CASE("names that nobody can resolve, and a list that nothing asks for, are 
   });
 }
 
+TEST_CASE("a machine that no VMM has, and limits nothing passes, are errors") {
+  const auto profile = [](const std::string& keys) {
+    return "profiles:\n- {name: p, labels: [x], " + keys + "}\n";
+  };
+  check({
+      {profile("vmm: xen, huge_pages: big, smt: 2"),
+       {"c.yaml:2:31: profiles[0].vmm: \"xen\" is not one of auto, firecracker, qemu",
+        "c.yaml:2:60: profiles[0].smt: \"2\" is not true or false",
+        "c.yaml:2:48: profiles[0].huge_pages: \"big\" is not one of none, transparent, reserved"}},
+      {profile("rate_limits: {network: 1KiB, disk: fast, iops: 3, speed: 1}"),
+       {"c.yaml:2:49: profiles[0].rate_limits.network: \"1KiB\" is not unlimited or a size from "
+        "64KiB to 1TiB",
+        "c.yaml:2:61: profiles[0].rate_limits.disk: \"fast\" is not unlimited or a size from 64KiB "
+        "to 1TiB",
+        "c.yaml:2:73: profiles[0].rate_limits.iops: \"3\" is not unlimited or a whole number from "
+        "10 to 10000000",
+        "c.yaml:2:76: profiles[0].rate_limits.speed: unknown key"}},
+      {profile("vcpus: 3, smt: true"),
+       {"c.yaml:2:43: profiles[0].smt: 3 vCPUs make no pairs of threads"}},
+      {profile("memory: 1025MiB, huge_pages: reserved"),
+       {"c.yaml:2:34: profiles[0].memory: 1025MiB is no whole number of huge pages of 2MiB"}},
+      {"vmm: {accel: tcg}\n" + profile("vmm: firecracker"),
+       {"c.yaml:3:31: profiles[0].vmm: Firecracker has no emulation, which vmm.accel: tcg asks "
+        "for"}},
+      {with_profiles("host: {limits: none}\n"),
+       {"c.yaml:2:16: host.limits: \"none\" is not one of required, best-effort"}},
+  });
+}
+
 TEST_CASE("a profile without a name or labels is an error") {
   check({
       {"profiles: [{}]\n",

@@ -51,6 +51,21 @@ sys::RunResult nft_check(const std::string& script) {
 
 }  // namespace
 
+TEST_CASE("rates come and go with a VM, and the scripts may be applied again") {
+  const std::string table = daemon::render_rate_table("mvr");
+  const std::string one = daemon::add_rate("mvr", "mvrt3", mib(1));
+  CHECK(contains(one, "sent_mvrt3 limit rate over 1048576 bytes/second burst 262144 bytes drop"));
+  const std::string other = daemon::add_rate("mvr", "mvrt4", mib(100));
+  CHECK(contains(other, "received_mvrt4 limit rate over 104857600 bytes/second burst 20971520 "));
+  const std::string gone = daemon::drop_rate("mvr", "mvrt3") + daemon::drop_rate("mvr", "mvrt4");
+  for (const std::string& script :
+       {table + table, table + one + other + table, table + one + other + one + gone + gone}) {
+    const auto checked = nft_check(script);
+    CAPTURE(script, checked.err);
+    CHECK(checked.exit.ok());
+  }
+}
+
 TEST_CASE("a tap may only carry the address of its slot") {
   const std::string table = table_for(sample(), {guest(0), guest(2)});
   CHECK(contains(table, "elements = { \"mvrt0\" . 10.231.0.2, \"mvrt2\" . 10.231.0.10 }"));

@@ -108,7 +108,35 @@ TEST_CASE("each limit is applied or reported") {
     const bool is_here = std::find(has.begin(), has.end(), name) != has.end();
     const bool is_missing = std::find(missing->begin(), missing->end(), name) != missing->end();
     CHECK(is_here != is_missing);
+    const auto needed = root->missing();
+    CHECK((std::find(needed.begin(), needed.end(), name) != needed.end()) == is_missing);
   }
+}
+
+TEST_CASE("limits of a disk are applied or reported, never an error") {
+  MVR_NEEDS_ROOT();
+  Root root;
+  const auto group = root->create("io");
+  REQUIRE(group);
+  CgroupLimits limits;
+  limits.io = {disk_below("/"), mib(10), 200};
+  if (limits.io.device.empty()) limits.io.device = "259:1048575";  // none has this number
+  const auto missing = group->set_limits(limits);
+  REQUIRE(missing);
+  const std::string file = "/proc/self/fd/" + std::to_string(group->fd()) + "/io.max";
+  if (missing->empty()) {
+    const std::string text = read_file(file, 4096).value();
+    CHECK(text.find("rbps=10485760 wbps=10485760 riops=200 wiops=200") != std::string::npos);
+  } else {
+    CHECK(*missing == std::vector<std::string>{"io"});
+  }
+}
+
+TEST_CASE("the disk below a file is a whole one") {
+  CHECK(disk_below("/proc/version").empty());
+  CHECK(disk_below("/no/such/file").empty());
+  const std::string root = disk_below("/");
+  if (!root.empty()) CHECK_FALSE(exists("/sys/dev/block/" + root + "/partition"));
 }
 
 TEST_CASE("a name cannot leave the directory") {

@@ -7,6 +7,27 @@
 namespace mvr::vmm {
 namespace {
 
+TEST_CASE("huge pages of the pool are there before the VMM asks for them") {
+  const TempDir directory;
+  const std::string pool = directory / "free_hugepages";
+  REQUIRE(sys::write_file(pool, "511\n"));
+  MachineSpec spec;
+  spec.memory = gib(1);
+  CHECK(check_huge_pages(spec, pool));
+  spec.huge_pages = HugePages::transparent;
+  CHECK(check_huge_pages(spec, pool));
+  spec.huge_pages = HugePages::reserved;
+  const auto short_of = check_huge_pages(spec, pool);
+  REQUIRE_FALSE(short_of);
+  CHECK(short_of.error().code == Errc::unavailable);
+  CHECK(short_of.error().what == "the VM needs 512 huge pages of 2MiB, 511 are free");
+  CHECK(short_of.error().remedy == "raise vm.nr_hugepages");
+  REQUIRE(sys::write_file(pool, "512\n"));
+  CHECK(check_huge_pages(spec, pool));
+  CHECK(check_huge_pages(spec, directory / "none").error().code == Errc::not_found);
+  CHECK(file_size_limit(spec) == gib(1).value);
+}
+
 TEST_CASE("a console below its limit is kept") {
   const TempDir directory;
   REQUIRE(sys::write_file(directory / "console", "four"));

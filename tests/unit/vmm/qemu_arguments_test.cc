@@ -66,6 +66,37 @@ TEST_CASE("KVM gets the host's CPU and finds out about its clock itself") {
   CHECK(values(words, "-cpu") == std::vector<std::string>{"host"});
 }
 
+TEST_CASE("threads of one core are shown in pairs when the spec says so") {
+  MachineSpec spec = example();
+  spec.smt = true;
+  CHECK(values(arguments(spec), "-smp") == std::vector<std::string>{"2,threads=2"});
+}
+
+TEST_CASE("pages of the host's pool are a file in memory; others need no word") {
+  MachineSpec spec = example();
+  spec.huge_pages = HugePages::transparent;
+  CHECK_FALSE(any_contains(arguments(spec), "memory-backend"));
+  spec.huge_pages = HugePages::reserved;
+  const auto words = arguments(spec);
+  CHECK(contains(values(words, "-M").at(0), ",memory-backend=ram"));
+  CHECK(values(words, "-object").at(0) ==
+        "memory-backend-memfd,id=ram,size=4096M,share=on,hugetlb=on,hugetlbsize=2M");
+}
+
+TEST_CASE("a drive with rates is throttled by a node above it") {
+  MachineSpec spec = example();
+  spec.drives[1].rate.bytes = TokenBucket{1000, 0, Duration(500)};
+  spec.drives[1].rate.operations = TokenBucket{70};
+  const auto words = arguments(spec);
+  CHECK(values(words, "-object").at(0) ==
+        R"({"id":"rate-scratch","limits":{"bps-total":2000,"iops-total":70},)"
+        R"("qom-type":"throttle-group"})");
+  CHECK(values(words, "-blockdev").at(2) ==
+        "driver=throttle,node-name=scratch-limited,throttle-group=rate-scratch,file=scratch");
+  CHECK(any_contains(values(words, "-device"), "drive=scratch-limited,serial=scratch"));
+  CHECK(any_contains(values(words, "-device"), "drive=base,serial=base"));
+}
+
 TEST_CASE("an unknown TSC frequency is left out") {
   const auto words = qemu_arguments(example(), "q", QemuFds{}, 0);
   CHECK_FALSE(contains(values(words, "-append").at(0), "tsc"));
