@@ -115,6 +115,14 @@ void Narrator::after(const core::Event& event, const core::Vm& before, const cor
             log(Level::info, "job_finished",
                 {{"vm", after.name}, {"job", after.job}, {"result", finished.result}});
           },
+          [&](const core::VmTroubled& troubled) {
+            if (after.trouble == before.trouble) return;
+            const bool is_over = after.trouble == core::EndCause::none;
+            log(is_over ? Level::info : Level::warn, is_over ? "vm_trouble_over" : "vm_troubled",
+                {{"vm", after.name},
+                 {"cause", std::string(core::cause_name(is_over ? before.trouble : after.trouble))},
+                 {"text", troubled.text}});
+          },
           [&](const core::VmExited& exited) {
             log(Level::info, "vm_exited", {{"vm", after.name}, {"reason", exited.text}});
           },
@@ -129,7 +137,7 @@ void Narrator::after(const core::Event& event, const core::Vm& before, const cor
             log(Level::error, "vm_not_removed", {{"vm", after.name}, {"error", failed.error.what}});
           },
           [&](const core::LaunchFailed& failed) {
-            log(Level::error, "launch_failed", {{"vm", after.name}, {"error", failed.error.what}});
+            log(Level::error, "launch_failed", with_error({{"vm", after.name}}, failed.error));
           },
           [&](const core::DeregisterFailed& failed) {
             log(Level::debug, "runner_not_deleted", with_error({{"vm", after.name}}, failed.error));

@@ -83,7 +83,7 @@ class Qemu final : public Backend {
 
     const QemuFds fds;
     sys::SpawnOptions options;
-    options.argv = qemu_arguments(spec, binary_, fds, tsc_khz_);
+    options.argv = qemu_arguments(spec, binary_, fds, {tsc_khz_, is_amd_cpu()});
     options.fds = {{agent.get(), fds.agent},
                    {monitor.get(), fds.monitor},
                    {console.get(), fds.console},

@@ -26,9 +26,16 @@ struct QemuFds {
   int monitor = 5;
   int console = 6;
 };
-// The argument list for a spec (pure). tsc_khz is used for TCG only.
+// What the arguments take from the host.
+struct QemuHost {
+  std::uint64_t tsc_khz = 0;  // for TCG only
+  bool is_amd = false;
+};
+bool is_amd_cpu();
+
+// The argument list for a spec (pure).
 std::vector<std::string> qemu_arguments(const MachineSpec& spec, const std::string& binary,
-                                        const QemuFds& fds, std::uint64_t tsc_khz);
+                                        const QemuFds& fds, const QemuHost& host);
 // "7.2.22" from the output of --version.
 Result<std::string> parse_qemu_version(std::string_view text);
 

@@ -11,7 +11,7 @@ namespace mvr::vmm {
 namespace {
 
 // QEMU's key=value lists: a comma in a value is written twice.
-std::string quoted(std::string_view value) {
+std::string escaped(std::string_view value) {
   std::string text;
   for (const char c : value) {
     text += c;
@@ -38,9 +38,15 @@ class Arguments {
   std::vector<std::string> words_;
 };
 
-void add_machine(Arguments& arguments, const MachineSpec& spec) {
+// AMD's way to tell threads of a core has to be asked for, and emulation does not have it.
+std::string cpu_model(const MachineSpec& spec, const QemuHost& host) {
+  if (spec.accel == Accel::tcg) return spec.smt ? "max,vendor=GenuineIntel" : "max";
+  return spec.smt && host.is_amd ? "host,topoext=on" : "host";
+}
+
+void add_machine(Arguments& arguments, const MachineSpec& spec, const QemuHost& host) {
   // process= is what ps(1) and top(1) show; the kernel keeps 15 bytes of it.
-  arguments.add("-name", "guest=" + quoted(spec.name) + ",process=" + quoted(spec.name));
+  arguments.add("-name", "guest=" + escaped(spec.name) + ",process=" + escaped(spec.name));
   std::string machine =
       "microvm,x-option-roms=off,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on,"
       "graphics=off,usb=off,mem-merge=off,dump-guest-core=off";
@@ -48,11 +54,12 @@ void add_machine(Arguments& arguments, const MachineSpec& spec) {
   if (spec.huge_pages == HugePages::reserved) machine += ",memory-backend=ram";
   arguments.add("-M", machine);
   if (spec.accel == Accel::kvm) {
-    arguments.add("-accel", "kvm").add("-cpu", "host");
+    arguments.add("-accel", "kvm");
   } else {
     // Unbounded, the cache of translated code takes up to 1 GiB for each VM.
-    arguments.add("-accel", "tcg,thread=multi,tb-size=128").add("-cpu", "max");
+    arguments.add("-accel", "tcg,thread=multi,tb-size=128");
   }
+  arguments.add("-cpu", cpu_model(spec, host));
   const std::string memory = std::to_string(spec.memory.value >> 20U);
   if (spec.huge_pages == HugePages::reserved) {
     arguments.add("-object", "memory-backend-memfd,id=ram,size=" + memory +
@@ -91,13 +98,13 @@ void add_throttle(Arguments& arguments, const Drive& drive) {
   const std::string group = "rate-" + drive.serial;
   const nlohmann::json object{{"qom-type", "throttle-group"}, {"id", group}, {"limits", limits}};
   arguments.add("-object", object.dump());
-  arguments.add("-blockdev", "driver=throttle,node-name=" + quoted(drive.serial + "-limited") +
-                                 ",throttle-group=" + quoted(group) +
-                                 ",file=" + quoted(drive.serial));
+  arguments.add("-blockdev", "driver=throttle,node-name=" + escaped(drive.serial + "-limited") +
+                                 ",throttle-group=" + escaped(group) +
+                                 ",file=" + escaped(drive.serial));
 }
 
 void add_drive(Arguments& arguments, const Drive& drive) {
-  const std::string name = quoted(drive.serial);
+  const std::string name = escaped(drive.serial);
   std::string block = "driver=raw,node-name=" + name;
   if (drive.read_only) {
     // One file below many VMs; nobody writes it, so QEMU's own locks have nothing to protect.
@@ -107,7 +114,7 @@ void add_drive(Arguments& arguments, const Drive& drive) {
   }
   // A VM's disk dies with it: flushes to the host's disk would buy nothing.
   block +=
-      ",cache.no-flush=on,file.driver=file,file.aio=threads,file.filename=" + quoted(drive.path);
+      ",cache.no-flush=on,file.driver=file,file.aio=threads,file.filename=" + escaped(drive.path);
   arguments.add("-blockdev", block);
   const bool is_limited = drive.rate.bytes || drive.rate.operations;
   if (is_limited) add_throttle(arguments, drive);
@@ -117,7 +124,7 @@ void add_drive(Arguments& arguments, const Drive& drive) {
 
 void add_network(Arguments& arguments, const MachineSpec& spec, int tap) {
   arguments.add("-netdev", "tap,id=net0,fd=" + std::to_string(tap) + ",vhost=off");
-  arguments.add("-device", "virtio-net-device,netdev=net0,mac=" + quoted(spec.mac));
+  arguments.add("-device", "virtio-net-device,netdev=net0,mac=" + escaped(spec.mac));
 }
 
 void add_sockets(Arguments& arguments, const QemuFds& fds) {
@@ -137,11 +144,11 @@ void add_sockets(Arguments& arguments, const QemuFds& fds) {
 }  // namespace
 
 std::vector<std::string> qemu_arguments(const MachineSpec& spec, const std::string& binary,
-                                        const QemuFds& fds, std::uint64_t tsc_khz) {
+                                        const QemuFds& fds, const QemuHost& host) {
   Arguments arguments(binary);
-  add_machine(arguments, spec);
+  add_machine(arguments, spec, host);
   arguments.add("-kernel", spec.kernel).add("-initrd", spec.initramfs);
-  arguments.add("-append", kernel_words(spec, tsc_khz));
+  arguments.add("-append", kernel_words(spec, host.tsc_khz));
   add_sockets(arguments, fds);
   for (const Drive& drive : spec.drives) add_drive(arguments, drive);
   if (spec.tap_fd >= 0) add_network(arguments, spec, fds.tap);

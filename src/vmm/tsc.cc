@@ -8,6 +8,14 @@
 
 namespace mvr::vmm {
 
+bool is_amd_cpu() {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("amd") != 0;
+#else
+  return false;
+#endif
+}
+
 #if defined(__x86_64__)
 namespace {
 

@@ -195,6 +195,23 @@ $attacks{forks} = sub {
     print "forking\n";
     while (1) { fork }
 };
+# All the room there is, of the disk and of memory.
+$attacks{disk} = sub {
+    open my $file, '>', '/var/tmp/all' or die "/var/tmp/all: $!\n";
+    my $block = 'x' x (1 << 20);
+    my $written = 0;
+    while (my $done = syswrite $file, $block) { $written += $done }
+    print "$! after ", $written >> 20, " MiB\n";
+};
+$attacks{memory} = sub {
+    my $child = fork;
+    if (!$child) {
+        my @taken;
+        while (1) { push @taken, 'x' x (8 << 20) }
+    }
+    waitpid $child, 0;
+    print "killed by ", $? & 127, "\n";
+};
 # Nothing else of this guest ever runs again, its agent included.
 $attacks{deaf} = sub {
     open my $share, '>', '/proc/sys/kernel/sched_rt_runtime_us' or die "sched_rt_runtime_us: $!\n";

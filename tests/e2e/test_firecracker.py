@@ -6,12 +6,13 @@ import io
 import json
 import os
 import pathlib
+import re
 import signal
 import stat
 import tarfile
 
 from harness import WEB, MvrunnerTest, main, run, wait_for
-from standin import VMMS, StandInFirecrackerTest, uncompress_kernels
+from standin import QEMU, VMMS, StandInFirecrackerTest, uncompress_kernels
 
 UID_BASE = 2_000_000  # vmm.uid_base
 
@@ -100,6 +101,57 @@ class Jailed(StandInFirecrackerTest):
         self.assertEqual({done["conclusion"] for done in logs}, {"success"})
         self.assertEqual(len({name for name, _ in self.booted()}), len(self.booted()))
         self.assertGreaterEqual(len(self.booted()), 12)
+        self.check_nothing_left()
+
+
+class Chosen(StandInFirecrackerTest):
+    """A profile says which VMM its VMs have, and what they may use."""
+
+    profiles = [{"name": "small", "labels": ["mv-small"]},
+                {"name": "jailed", "labels": ["mv-jailed"], "vmm": "firecracker", "vcpus": 2,
+                 "smt": True, "huge_pages": "none",
+                 "rate_limits": {"network": "1MiB", "disk": "3MiB", "iops": 70}},
+                {"name": "lost", "labels": ["mv-lost"], "vmm": "firecracker",
+                 "huge_pages": "transparent"}]
+
+    def vmm(self):
+        return {**super().vmm(), "backend": "qemu", "qemu_binary": str(QEMU)}
+
+    def test_a_profile_has_its_own(self):
+        self.start_daemon()
+        done = self.github.wait_job(self.github.add_job("echo fine"), "completed")
+        self.assertEqual(done["conclusion"], "success", done["log"])
+        job = self.github.add_job(self.gate(), labels=["mv-jailed"])
+        vm = self.wait_vm("running", "jailed")
+        jail = self.state / "vms" / str(vm["slot"]) / "firecracker" / vm["vm"] / "root"
+        config = json.loads((jail / "vm.json").read_text())
+        self.assertTrue(config["machine-config"]["smt"])
+        (interface,) = config["network-interfaces"]
+        second = {"refill_time": 1000}
+        for way in ("rx_rate_limiter", "tx_rate_limiter"):
+            self.assertEqual(interface[way], {"bandwidth": {**second, "size": 1 << 20}})
+        rates = {drive["drive_id"]: drive.get("rate_limiter") for drive in config["drives"]}
+        self.assertEqual(rates, {"base": None, "tools": None,
+                                 "scratch": {"bandwidth": {**second, "size": 3 << 20},
+                                             "ops": {**second, "size": 70}}})
+        self.open_gate()
+        self.assertEqual(self.github.wait_job(job, "completed")["conclusion"], "success")
+        self.assertEqual(set(re.findall(r'vmm="(\w+) ', self.daemon.text())),
+                         {"qemu", "firecracker"})
+        # The release is too old for what this one wants.
+        job = self.github.add_job("true", labels=["mv-lost"])
+        wait_for(lambda: "1.17 or newer is needed" in self.daemon.text(), "it is told", limit=60)
+        self.github.control("POST", f"/jobs/{job}/cancel")
+        self.check_nothing_left()
+
+    def test_a_vmm_that_is_not_there_is_why_a_job_waits(self):
+        missing = {**self.vmm(), "firecracker_binary": "/no/such/firecracker"}
+        self.write_config(vmm=missing)
+        self.start_daemon()
+        job = self.github.add_job("true", labels=["mv-jailed"])
+        explained = wait_for(lambda: self.cli("explain", str(job)).stdout, "it is explained")
+        self.assertIn("vmm: firecracker is not installed", explained)
+        self.github.control("POST", f"/jobs/{job}/cancel")
         self.check_nothing_left()
 
 

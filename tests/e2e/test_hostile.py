@@ -1,6 +1,8 @@
 """A guest that attacks, as root, what is around it: the host serves on, and the neighbour's job
 ends as if nothing had been. What the attacker does is in hostile.pl."""
 
+import pathlib
+import re
 import shutil
 import sys
 
@@ -15,7 +17,7 @@ SINK = ("import socket, sys\n"
 
 class HostileTest(MvrunnerTest):
     profiles = [{"name": "small", "labels": ["mv-small"]},
-                {"name": "attacker", "labels": ["mv-attacker"], "image": "debian-12"}]
+                {"name": "attacker", "labels": ["mv-attacker"], "disk": "1GiB"}]
 
     def setUp(self):
         super().setUp()
@@ -87,6 +89,36 @@ class Network(HostileTest):
         self.assertRegex(lines[0], r"^from 10\.231\.")
         self.assertNotIn(self.neighbour["address"], lines[0])
         self.check_all_is_well()
+
+
+class Room(HostileTest):
+    def test_a_guest_takes_no_more_room_than_its_size(self):
+        done, vm = self.attack("disk")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"^No space left on device after \d+ MiB\ndisk is over\n$")
+        self.assertEqual(vm["cause"], "finished", vm)
+        self.assertRegex(self.daemon.text(), r"vm_troubled.* cause=disk_full")
+        attacker = self.start_cli(*self.command("memory", "; sleep 600"))
+        self.assertEqual(attacker.stdout.readline(), "killed by 9\n")
+        self.assertIn("for lack of memory", wait_for(self.oom_line, "its end is told", limit=60))
+        vm = self.wait_vm("running", "attacker")
+        # What the VMM had at most: its guest's memory, and what it has of its own.
+        most = max(self.peak_memory(pid) for pid in self.vmm_pids())
+        self.assertLess(most, (512 + 150 + 128) << 10)
+        disk = pathlib.Path(self.state, "vms", str(vm["slot"]), "scratch.ext4")
+        self.assertLess(disk.stat().st_blocks * 512, 1 << 30)
+        self.cli("kill", vm["vm"], limit=60)
+        wait_for(lambda: len(self.ps()["vms"]) == 1, "it is gone", limit=60)
+        self.check_all_is_well()
+
+    def oom_line(self):
+        return next((line for line in self.daemon.text().splitlines() if "cause=guest_oom" in line), "")
+
+    @staticmethod
+    def peak_memory(pid):
+        """In KiB."""
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
 
 
 class Machine(HostileTest):

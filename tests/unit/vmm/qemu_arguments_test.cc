@@ -21,7 +21,7 @@ MachineSpec example() {
 }
 
 std::vector<std::string> arguments(const MachineSpec& spec) {
-  return qemu_arguments(spec, "qemu-system-x86_64", QemuFds{}, 2'600'000);
+  return qemu_arguments(spec, "qemu-system-x86_64", QemuFds{}, {2'600'000, false});
 }
 
 // All values of an option, in order.
@@ -70,6 +70,13 @@ TEST_CASE("threads of one core are shown in pairs when the spec says so") {
   MachineSpec spec = example();
   spec.smt = true;
   CHECK(values(arguments(spec), "-smp") == std::vector<std::string>{"2,threads=2"});
+  const auto cpu = [&](bool is_amd) {
+    return values(qemu_arguments(spec, "q", QemuFds{}, {0, is_amd}), "-cpu").at(0);
+  };
+  CHECK(cpu(true) == "max,vendor=GenuineIntel");
+  spec.accel = Accel::kvm;
+  CHECK(cpu(true) == "host,topoext=on");
+  CHECK(cpu(false) == "host");
 }
 
 TEST_CASE("pages of the host's pool are a file in memory; others need no word") {
@@ -98,7 +105,7 @@ TEST_CASE("a drive with rates is throttled by a node above it") {
 }
 
 TEST_CASE("an unknown TSC frequency is left out") {
-  const auto words = qemu_arguments(example(), "q", QemuFds{}, 0);
+  const auto words = qemu_arguments(example(), "q", QemuFds{}, {});
   CHECK_FALSE(contains(values(words, "-append").at(0), "tsc"));
 }
 
