@@ -17,7 +17,8 @@ std::uint64_t set_of(const std::string& name) {
   return std::stoull(status->substr(at + name.size() + 2, 16), nullptr, 16);
 }
 
-// 0 when all holds; else the number of what does not. In a process of its own: there is no way back.
+// 0 when all holds; else the number of what does not. In a process of its own: there is no way
+// back.
 int give_up_all_but_chown() {
   const std::uint64_t chown = std::uint64_t{1} << CAP_CHOWN;
   if (set_of("CapEff") == chown) return 1;
