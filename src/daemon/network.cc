@@ -80,7 +80,7 @@ Result<Network> Network::up(const core::Config& config, const std::vector<Guest>
   fail_point("sysctls set");
   // The policy stands before there is a way out.
   TRY(network.apply(config, guests));
-  TRY(context(sys::nft_apply(&network.netns_, render_rate_table(network.table_)), "rates of VMs"));
+  TRY(context(network.take_rates(), "rates of VMs"));
   fail_point("guest firewall set");
   TRY(context(sys::nft_apply(nullptr, render_host_table(config)), "host firewall"));
   fail_point("host firewall set");
@@ -112,6 +112,15 @@ Result<void> Network::apply(const core::Config& config, const std::vector<Guest>
   return {};
 }
 
+// The table, and the taps that a former daemon has put into it.
+Result<void> Network::take_rates() {
+  TRY(sys::nft_apply(&netns_, render_rate_table(table_)));
+  TRY_ASSIGN(const std::string text,
+             sys::nft_list(&netns_, "list table inet " + table_ + "_rates"));
+  limited_ = limited_taps(text);
+  return {};
+}
+
 Result<void> Network::set_policy(const core::Config& config, const std::vector<Guest>& guests) {
   return apply(config, guests);
 }
@@ -137,6 +146,7 @@ Result<Fd> Network::attach(const core::SlotNames& names, const std::string& gate
   if (rate.value > 0) script += add_rate(table_, names.tap, rate);
   TRY(context(sys::nft_apply(&netns_, script),
               "bind " + names.tap + " to " + names.guest.to_text()));
+  if (rate.value > 0) limited_.insert(names.tap);
   fail_point("tap bound");
   return tap;
 }
@@ -150,8 +160,10 @@ Result<void> Network::detach(const core::SlotNames& names) {
   };
   drop("vms", tap_element(names));
   for (const Gate& gate : gates_) drop(gate.taps(), "\"" + names.tap + "\"");
-  script += drop_rate(table_, names.tap);
+  const bool is_limited = limited_.contains(names.tap);
+  if (is_limited) script += drop_rate(table_, names.tap);
   TRY(sys::nft_apply(&netns_, script));
+  limited_.erase(names.tap);
   fail_point("tap unbound");
   return context(sys::remove_tap(netns_, names.tap), "remove " + names.tap);
 }

@@ -11,7 +11,9 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/fd.h"
@@ -44,6 +46,8 @@ std::string render_host_table(const core::Config& config);
 std::string render_rate_table(const std::string& policy);
 std::string add_rate(const std::string& policy, const std::string& tap, Bytes rate);
 std::string drop_rate(const std::string& policy, const std::string& tap);
+// The taps with a rate, by the text of the table.
+std::set<std::string> limited_taps(std::string_view table);
 
 // A VM's element of the set that binds its tap to its address.
 std::string tap_element(const core::SlotNames& names);
@@ -74,9 +78,11 @@ class Network {
  private:
   [[nodiscard]] std::map<std::string, std::string> reached(const std::vector<Gate>& gates) const;
   Result<void> apply(const core::Config& config, const std::vector<Guest>& guests);
+  Result<void> take_rates();
   Fd netns_;
   std::string table_;
   std::vector<Gate> gates_;
+  std::set<std::string> limited_;  // taps with a rate
 };
 
 }  // namespace mvr::daemon

@@ -226,6 +226,17 @@ std::string drop_rate(const std::string& policy, const std::string& tap) {
   return script;
 }
 
+std::set<std::string> limited_taps(std::string_view table) {
+  // Each has an element `"mvrt3" : goto sent_mvrt3`.
+  const std::string goes = " : goto " + std::string(kWays[0].name) + "_";
+  std::set<std::string> taps;
+  for (auto at = table.find(goes); at != std::string_view::npos; at = table.find(goes, at + 1)) {
+    const std::string_view rest = table.substr(at + goes.size());
+    taps.emplace(rest.substr(0, rest.find_first_of(" ,\n}")));
+  }
+  return taps;
+}
+
 std::string render_host_table(const core::Config& config) {
   const core::HostNames host = core::host_names(config);
   const std::string from_veth = "    iifname \"" + host.veth_host + "\" ";

@@ -47,12 +47,13 @@ Result<bool> kill_stray_vmm(const core::SlotNames& names) {
   for (const auto& entry : entries) {
     const auto pid = parse_u64(entry);
     if (!pid || *pid > INT_MAX) continue;
-    const auto started = sys::process_start_time(static_cast<pid_t>(*pid));
     const std::string path = "/proc/" + entry;
-    if (!started || !runs_as(path, names.uid)) continue;
-    // Held by a pidfd before the rest is looked at: what is killed is what was seen.
+    if (!runs_as(path, names.uid)) continue;  // most processes end here
+    const auto started = sys::process_start_time(static_cast<pid_t>(*pid));
+    if (!started) continue;
+    // Held by a pidfd before it is looked at: what is killed is what was seen.
     const auto process = sys::Process::adopt(static_cast<pid_t>(*pid), *started);
-    if (!process || !is_started_as_vmm(path)) continue;
+    if (!process || !runs_as(path, names.uid) || !is_started_as_vmm(path)) continue;
     if (!has_file_open_in(path, names.directory)) continue;
     TRY(process->signal(SIGKILL));
     found = true;

@@ -66,6 +66,16 @@ TEST_CASE("rates come and go with a VM, and the scripts may be applied again") {
   }
 }
 
+TEST_CASE("taps with a rate are known by the table as nft lists it") {
+  CHECK(daemon::limited_taps(
+            "table inet mvr_rates {\n\tmap sent_of {\n\t\ttype ifname : verdict\n\t}\n}")
+            .empty());
+  const std::set<std::string> both{"mvrt3", "mvrt14"};
+  CHECK(daemon::limited_taps("elements = { \"mvrt3\" : goto sent_mvrt3,\n"
+                             "             \"mvrt14\" : goto sent_mvrt14 }\n"
+                             "elements = { \"mvrt3\" : goto received_mvrt3 }") == both);
+}
+
 TEST_CASE("a tap may only carry the address of its slot") {
   const std::string table = table_for(sample(), {guest(0), guest(2)});
   CHECK(contains(table, "elements = { \"mvrt0\" . 10.231.0.2, \"mvrt2\" . 10.231.0.10 }"));
