@@ -15,6 +15,7 @@
 #include "image/build.h"
 #include "image/firecracker_store.h"
 #include "image/initramfs.h"
+#include "image/kernel_unpack.h"
 #include "sys/files.h"
 #include "vmm/firecracker.h"
 #include "vmm/jailer.h"
@@ -159,13 +160,22 @@ Result<vmm::ProbeResult> MachineRoom::probe(vmm::Backend& backend, const image::
                                             const BootKernel& boot) const {
   vmm::ProbeInput input;
   input.backend = &backend;
-  input.kernel = kernel.path;
+  input.kernel = boot.path;
   input.kernel_id = kernel.digest;
   input.initramfs = boot.initramfs;
   input.work_dir = config_.state_dir + "/probe";
   input.cache_dir = config_.state_dir + "/accel";
   input.uid = config_.vmm.uid_base;  // what a VM of slot 0 may open
   return vmm::probe_accel(input);
+}
+
+// What does not unpack is tried as it is.
+std::string MachineRoom::path_for(const vmm::Backend& backend, const image::Kernel& kernel) const {
+  if (&backend != firecracker_.get()) return kernel.path;
+  auto plain = image::uncompressed_kernel(kernel.path);
+  if (plain) return *plain;
+  log(Level::warn, "kernel_not_unpacked", with_error({{"kernel", kernel.name}}, plain.error()));
+  return kernel.path;
 }
 
 // The first VMM that runs a guest of this kernel under KVM; else emulation, which QEMU has. What is
@@ -176,6 +186,7 @@ Result<void> MachineRoom::choose_backend(const image::Kernel& kernel, const std:
   if (list.empty()) return fail(Errc::not_found, "vmm: " + wanted + " is not installed");
   for (vmm::Backend* backend : list) {
     boot.backend = backend;
+    boot.path = path_for(*backend, kernel);
     if (config_.vmm.accel == core::Accel::tcg) return {};
     const bool is_last = backend == list.back();
     if (is_last && config_.vmm.accel == core::Accel::kvm) {
@@ -239,7 +250,6 @@ Result<BootKernel> MachineRoom::kernel(const core::Profile& profile) {
   if (const auto it = ready_.find(key); it != ready_.end()) return it->second;
   BootKernel boot;
   boot.name = found.name;
-  boot.path = found.path;
   TRY_ASSIGN(boot.initramfs, image::make_initramfs(config_.state_dir, found, agent_));
   TRY(choose_backend(found, wanted, boot));
   log(Level::info, "kernel_ready",

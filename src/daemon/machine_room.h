@@ -81,6 +81,8 @@ class MachineRoom {
   [[nodiscard]] const std::string& vmm_of(const core::Profile& profile) const;
   // For new VMs, the better one first; `wanted` as in the configuration.
   [[nodiscard]] std::vector<vmm::Backend*> candidates(const std::string& wanted) const;
+  [[nodiscard]] std::string path_for(const vmm::Backend& backend,
+                                     const image::Kernel& kernel) const;
   Result<void> choose_backend(const image::Kernel& kernel, const std::string& wanted,
                               BootKernel& boot);
   Result<void> accept_emulation(const image::Kernel& kernel, const BootKernel& boot) const;

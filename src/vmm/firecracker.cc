@@ -76,7 +76,7 @@ Result<void> check_kernel(const std::string& path, const FirecrackerVersion& ver
   return fail(Error{
       Errc::unsupported,
       path + " is a compressed kernel, which Firecracker " + version.to_text() + " does not boot",
-      "use an uncompressed one (vmlinux)"});
+      "install one that can be unpacked, or its vmlinux"});
 }
 
 class Firecracker final : public Backend {
