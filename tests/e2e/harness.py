@@ -28,6 +28,7 @@ INTERNET = "198.51.100.10"
 GITHUB = f"http://{INTERNET}:8080"
 WEB = f"http://{INTERNET}:8000"
 TOKEN = "ghp_endtoend0123456789"
+VMM = os.environ.get("MVR_E2E_VMM", "qemu")  # of real VMs; see scripts/test
 DNSMASQ = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-hosts",
            "--bind-interfaces", "--user=root"]
 SLOW = 300  # seconds for anything that boots a VM in emulation on a busy machine
@@ -250,7 +251,7 @@ class MvrunnerTest(unittest.TestCase):
             "host": {"id": "e2e", "memory": "8GiB", "cpus": 8, "reserve_memory": "1GiB",
                      "reserve_disk": "1GiB", "max_vms": 8, "limits": "best-effort"},
             "network": {"resolv_conf": str(self.root / "resolv.conf")},
-            "vmm": {"accel": os.environ.get("MVR_E2E_ACCEL", "auto")},
+            "vmm": {"backend": VMM, "accel": os.environ.get("MVR_E2E_ACCEL", "auto")},
             "profiles": [{**sizes, **profile} for profile in self.profiles],
         }
 
@@ -279,7 +280,11 @@ class MvrunnerTest(unittest.TestCase):
         return [vm for vm in self.ps()["finished"] if vm["profile"] == profile]
 
     def vmm_pids(self):
-        return self._our_processes("qemu-system")
+        if self.settings()["vmm"].get("backend") != "firecracker":
+            return self._our_processes("qemu-system")
+        # Its command line names no directory of ours: it is in a jail, and alone in its cgroup.
+        return [int(pid) for path in self._cgroups("vm-")
+                for pid in pathlib.Path(path, "cgroup.procs").read_text().split()]
 
     def _our_processes(self, program=""):
         """Processes that have this test's directory in their command line."""
