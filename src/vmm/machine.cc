@@ -7,6 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "sys/files.h"
+#include "sys/host.h"
+#include "vmm/accel_cache.h"
+
 namespace mvr::vmm {
 
 std::string_view accel_name(Accel accel) {
@@ -26,8 +30,24 @@ Result<Fd> create_console(const std::string& path) {
   return file;
 }
 
+Result<std::string> host_key(const MachineSpec& spec) {
+  // Long on a host of many CPUs, and the same as long as we run.
+  static const std::string cpu =
+      cpu_model(sys::read_file("/proc/cpuinfo", mib(16).value).value_or(std::string()));
+  TRY_ASSIGN(const sys::HostFacts host, sys::host_facts());
+  std::string text = host.kernel + " | " + cpu;
+  for (const Drive& drive : spec.drives) {
+    struct stat info {};
+    if (::stat(drive.path.c_str(), &info) != 0) return fail_errno(errno, drive.path);
+    text += " | " + drive.serial + " " + std::to_string(info.st_size);
+  }
+  return text;
+}
+
 std::uint64_t file_size_limit(const MachineSpec& spec) {
   std::uint64_t limit = spec.console_limit.value;
+  // Memory, and what it takes to tell page from page and describe the devices.
+  if (spec.may_be_saved) limit = spec.memory.value + spec.memory.value / 64 + mib(64).value;
   for (const Drive& drive : spec.drives) {
     struct stat info {};
     if (drive.read_only || ::stat(drive.path.c_str(), &info) != 0) continue;

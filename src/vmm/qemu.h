@@ -25,10 +25,14 @@ struct QemuFds {
   int agent = 4;
   int monitor = 5;
   int console = 6;
+  int state = 7;  // used when the spec is restored from one
 };
 // The argument list for a spec (pure). tsc_khz is used for TCG only.
 std::vector<std::string> qemu_arguments(const MachineSpec& spec, const std::string& binary,
                                         const QemuFds& fds, std::uint64_t tsc_khz);
+// The file of a machine's state in the directory it is saved to.
+inline constexpr std::string_view kQemuState = "/machine";
+
 // "7.2.22" from the output of --version.
 Result<std::string> parse_qemu_version(std::string_view text);
 
