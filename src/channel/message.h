@@ -43,8 +43,8 @@ struct Configure {
   std::vector<std::string> argv;
   std::int64_t wall_ms = 0;  // host's wall clock; the agent steps the guest's
 };
-// Who this VM is, where its kernel command line told it to wait for that (mvr.waits): its memory may
-// be a copy of another VM's. Accepted once, and nothing but `sync` and `shutdown` before it.
+// Who this VM is, where its kernel command line told it to wait for that (mvr.waits): its memory
+// may be a copy of another VM's. Accepted once, and nothing but `sync` and `shutdown` before it.
 inline constexpr std::size_t kMinSeed = 32;
 inline constexpr std::size_t kMaxSeed = 512;
 struct Identity {

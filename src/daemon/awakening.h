@@ -50,7 +50,8 @@ class Awakening {
   // It failed before it had any: if it was restored, the next one is not to be.
   void failed(const std::string& reason);
   // The VM has said hello for the first time. Saves it where it is the one to be saved; then, at
-  // once or later, calls `ready`: the VM may be told who it is. `monitor`: null while there is none.
+  // once or later, calls `ready`: the VM may be told who it is. `monitor`: null while there is
+  // none.
   void greeted(vmm::Monitor* monitor, std::function<void()> ready);
 
   // Whether the VM is told who it is over the channel.

@@ -4,9 +4,9 @@
 //   <state>/saved/<key>/            about.json, and the files of the VMM
 //   <state>/saved/draft-<key>/      one that is being written
 //
-// A state holds no secret and no identity, but is what VMs run from: only root may look in there. It
-// is of one boot of this host, so that nothing is flushed to the disk: after the host's crash none
-// of them counts. A draft is renamed when it is whole, so that after ours none is half there.
+// A state holds no secret and no identity, but is what VMs run from: only root may look in there.
+// It is of one boot of this host, so that nothing is flushed to the disk: after the host's crash
+// none of them counts. A draft is renamed when it is whole, so that after ours none is half there.
 #pragma once
 
 #include <map>

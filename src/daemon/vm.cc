@@ -223,8 +223,8 @@ Result<void> LiveVm::watch_process() {
   return {};
 }
 
-// The monitor's socket appears some 20 ms after the spawn; it is not needed before the end, but by a
-// VM that begins from a state.
+// The monitor's socket appears some 20 ms after the spawn; it is not needed before the end, but by
+// a VM that begins from a state.
 void LiveVm::attach_monitor() {
   auto monitor = backend_->attach(context_.loop, names_.monitor_socket);
   if (monitor) {

@@ -132,14 +132,15 @@ class FirecrackerMonitor final : public Monitor {
   void wake(std::function<void()> hopeless) override {
     sys::HttpRequest question = describe_request();
     question.deadline = kSaveLimit;
-    state_call_ = send(std::move(question), [this, hopeless = std::move(hopeless)](
-                                                const Result<sys::HttpResponse>& answer) {
-      if (!answer) return;
-      const auto instance = decode_instance(answer->status, answer->body);
-      if (!instance || instance->id != target_.id) return;
-      if (instance->state == "Not started") return hopeless();
-      state_call_ = ask(resume_request(), [](const Result<void>&) {});
-    });
+    state_call_ =
+        send(std::move(question),
+             [this, hopeless = std::move(hopeless)](const Result<sys::HttpResponse>& answer) {
+               if (!answer) return;
+               const auto instance = decode_instance(answer->status, answer->body);
+               if (!instance || instance->id != target_.id) return;
+               if (instance->state == "Not started") return hopeless();
+               state_call_ = ask(resume_request(), [](const Result<void>&) {});
+             });
   }
 
  private:
@@ -152,8 +153,8 @@ class FirecrackerMonitor final : public Monitor {
                 });
   }
 
-  // With the outcome of a save, which is told from a call of the loop's own: who is told may do away
-  // with us.
+  // With the outcome of a save, which is told from a call of the loop's own: who is told may do
+  // away with us.
   void run_on(Result<void> outcome) {
     state_call_ = ask(resume_request(), [this, outcome](Result<void> resumed) {
       save_outcome_ = resumed ? outcome : std::move(resumed);
@@ -190,7 +191,7 @@ class FirecrackerMonitor final : public Monitor {
   Done save_done_;
   Result<void> save_outcome_;
   sys::Timer told_;
-  bool is_known_ = false;                // it is the VM we mean
+  bool is_known_ = false;  // it is the VM we mean
   bool wants_quit_ = false;
 };
 

@@ -96,8 +96,8 @@ class Monitor {
   // unless the monitor has gone; within kSaveLimit and a bit.
   using Done = std::function<void(Result<void>)>;
   virtual void save(const std::string& directory, Done done) = 0;
-  // Of a machine launched with spec.restore_from: does what the launch left to do. A VMM that cannot
-  // ends; what does not come up is the caller's to notice.
+  // Of a machine launched with spec.restore_from: does what the launch left to do. A VMM that
+  // cannot ends; what does not come up is the caller's to notice.
   virtual void restore(const MachineSpec& spec) = 0;
   // Of an adopted machine, which its daemon may have left in the middle of either: has it run on.
   // `hopeless` is called when it never began.
@@ -139,8 +139,8 @@ Result<Fd> create_console(const std::string& path);
 // guest remembers.
 Result<std::string> host_key(const MachineSpec& spec);
 
-// What no file of the VMM needs to outgrow: its largest disk or its state. It is also the console's bound while
-// no daemon looks after it.
+// What no file of the VMM needs to outgrow: its largest disk or its state. It is also the console's
+// bound while no daemon looks after it.
 std::uint64_t file_size_limit(const MachineSpec& spec);
 
 // The guest decides how much it writes to its console. Empties the file when it is over `limit`

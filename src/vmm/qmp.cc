@@ -80,7 +80,6 @@ Result<QmpMessage> decode_qmp(std::string_view line) {
 
 namespace {
 
-
 constexpr Duration kLookAgain{10};
 constexpr int kMostLooks = 500;
 constexpr Duration kCancelled{5'000};

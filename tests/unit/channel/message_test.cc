@@ -84,9 +84,9 @@ TEST_CASE("an identity is refused unless all of it is within its bounds") {
   CHECK_FALSE(decoded(std::string(5000, 'a'), "", kMinSeed));
   CHECK_FALSE(decoded("", "", kMinSeed - 1));
   CHECK_FALSE(decoded("", "", kMaxSeed + 1));
-  const std::string mac = GENERATE(as<std::string>{}, "02:6d:76:00:00", "02:6d:76:00:00:0A",
-                                   "02:6d:76:00:00:0a:0b", "03:6d:76:00:00:0a", "2:6d:76:00:0:0a",
-                                   "02-6d-76-00-00-0a", "02:6d:76:00:00:0g");
+  const std::string mac =
+      GENERATE(as<std::string>{}, "02:6d:76:00:00", "02:6d:76:00:00:0A", "02:6d:76:00:00:0a:0b",
+               "03:6d:76:00:00:0a", "2:6d:76:00:0:0a", "02-6d-76-00-00-0a", "02:6d:76:00:00:0g");
   CHECK_FALSE(decoded("", mac, kMinSeed));
 }
 

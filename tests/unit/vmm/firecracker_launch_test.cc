@@ -38,6 +38,7 @@ class Launched {
 
   void launch(const std::string& words) {
     files_.spec.command_line = words;
+    files_.spec.may_be_saved = true;
     auto process = backend_->launch(files_.spec);
     INFO((process ? "" : process.error().what));
     REQUIRE(process);

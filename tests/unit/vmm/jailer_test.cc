@@ -256,8 +256,8 @@ TEST_CASE("a machine that begins from a state has no document but the places of 
   const auto rest = std::find(words.begin(), words.end(), "--");
   CHECK(std::vector<std::string>(rest, words.end()) ==
         std::vector<std::string>{"--", "--log-path", "/run/firecracker.log", "--level", "Info",
-                                 "--show-level", "--metrics-path", "/run/metrics.log",
-                                 "--api-sock", "/run/api.sock"});
+                                 "--show-level", "--metrics-path", "/run/metrics.log", "--api-sock",
+                                 "/run/api.sock"});
 }
 
 TEST_CASE("a state is taken out of the jail only as files of their own") {

@@ -18,7 +18,8 @@ constexpr const char* kNotYet =
 
 std::string migration(const std::string& status) {
   return R"({"timestamp": {"seconds": 1, "microseconds": 5}, "event": "MIGRATION", "data": )"
-         R"({"status": ")" + status + R"("}})";
+         R"({"status": ")" +
+         status + R"("}})";
 }
 
 // QEMU's end, which answers each command as told, and what became of a save.
@@ -34,6 +35,7 @@ class Saving {
     if (!is_ready) return;
     say(R"({"QMP": {"version": {}, "capabilities": []}})");
     expect("qmp_capabilities");
+    REQUIRE(loop_->run_once(Duration(1'000)));  // has seen the answer
   }
   void save() {
     monitor_->save(state(), [this](Result<void> outcome) { outcome_ = std::move(outcome); });
@@ -48,13 +50,13 @@ class Saving {
     std::string line;
     REQUIRE(run_until(*loop_, [&] {
       std::array<char, 1> byte{};
-      while (::recv(client_.get(), byte.data(), 1, MSG_DONTWAIT | MSG_PEEK) == 1) {
+      while (!line.ends_with('\n') &&
+             ::recv(client_.get(), byte.data(), 1, MSG_DONTWAIT | MSG_PEEK) == 1) {
         auto got = sys::receive_with_fd(client_.get(), 1).value();
         if (got.fd) handed_ = std::move(got.fd);
         line += got.text;
-        if (got.text == "\n") return true;
       }
-      return false;
+      return line.ends_with('\n');
     }));
     INFO(line);
     CHECK(line.find("\"" + command + "\"") != std::string::npos);
