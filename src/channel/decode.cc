@@ -63,6 +63,17 @@ bool is_key_line(std::string_view line, bool comment_allowed) {
          is_printable(line);
 }
 
+// "02:6d:76:00:00:01": of one device, not of a group.
+bool is_mac(std::string_view text) {
+  const auto parts = split(text, ':');
+  const auto is_byte = [](std::string_view part) {
+    return part.size() == 2 && part.find_first_not_of("0123456789abcdef") == part.npos;
+  };
+  constexpr std::string_view kEven = "02468ace";
+  return parts.size() == 6 && std::all_of(parts.begin(), parts.end(), is_byte) &&
+         kEven.find(parts[0][1]) != kEven.npos;
+}
+
 // Reads the fields of one object. The first error sticks and every later read returns a default,
 // so that a decoder is a list of reads and one finish().
 class Reader {
@@ -198,6 +209,18 @@ Result<Configure> read_configure(Reader& in) {
   return in.finish(std::move(message));
 }
 
+Result<Identity> read_identity(Reader& in) {
+  Identity message;
+  message.words = in.shown("words", kMaxText);
+  message.mac = in.text("mac", kMaxName);
+  in.require(message.mac.empty() || is_mac(message.mac), "mac", "must be a MAC address");
+  message.seed = Secret(in.bytes("seed"));
+  const std::size_t size = message.seed.expose().size();
+  in.require(size >= kMinSeed && size <= kMaxSeed, "seed", "is too short or too long");
+  message.wall_ms = in.integer<std::int64_t>("wall_ms", 0, kMaxWall);
+  return in.finish(std::move(message));
+}
+
 Result<Shutdown> read_shutdown(Reader& in) {
   constexpr auto kMax = std::numeric_limits<std::uint32_t>::max();
   return in.finish(Shutdown{in.integer<std::uint32_t>("grace_ms", 0, kMax)});
@@ -278,8 +301,8 @@ Result<Hello> read_hello(Reader& in) {
 }
 
 std::optional<RunnerState> runner_state(std::string_view name) {
-  for (const auto state : {RunnerState::idle, RunnerState::starting, RunnerState::listening,
-                           RunnerState::running, RunnerState::exited}) {
+  for (const auto state : {RunnerState::waiting, RunnerState::idle, RunnerState::starting,
+                           RunnerState::listening, RunnerState::running, RunnerState::exited}) {
     if (runner_state_name(state) == name) return state;
   }
   return std::nullopt;
@@ -384,6 +407,7 @@ Result<ToAgent> decode_to_agent(std::string_view json_text) {
   TRY_ASSIGN(const std::string type, message_type(object));
   Reader in(object);
   if (type == "configure") return widen<ToAgent>(read_configure(in));
+  if (type == "identity") return widen<ToAgent>(read_identity(in));
   if (type == "sync") return widen<ToAgent>(in.finish(Sync{}));
   if (type == "shutdown") return widen<ToAgent>(read_shutdown(in));
   if (type == "authorize_key") return widen<ToAgent>(read_authorize_key(in));

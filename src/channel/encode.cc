@@ -30,6 +30,15 @@ json to_json(const Configure& message) {
   return result;
 }
 
+json to_json(const Identity& message) {
+  json result = object("identity");
+  result["words"] = message.words;
+  result["mac"] = message.mac;
+  result["seed"] = base64_encode(message.seed.expose());
+  result["wall_ms"] = message.wall_ms;
+  return result;
+}
+
 json to_json(const Sync&) { return object("sync"); }
 
 json to_json(const Shutdown& message) {
@@ -167,6 +176,8 @@ std::string encode_any(const Message& message) {
 
 std::string_view runner_state_name(RunnerState state) {
   switch (state) {
+    case RunnerState::waiting:
+      return "waiting";
     case RunnerState::idle:
       return "idle";
     case RunnerState::starting:

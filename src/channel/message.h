@@ -43,6 +43,16 @@ struct Configure {
   std::vector<std::string> argv;
   std::int64_t wall_ms = 0;  // host's wall clock; the agent steps the guest's
 };
+// Who this VM is, where its kernel command line told it to wait for that (mvr.waits): its memory
+// may be a copy of another VM's. Accepted once, and nothing but `sync` and `shutdown` before it.
+inline constexpr std::size_t kMinSeed = 32;
+inline constexpr std::size_t kMaxSeed = 512;
+struct Identity {
+  std::string words;         // those of the kernel command line that it would have had; printable
+  std::string mac;           // of its network interface; empty: it has none
+  Secret seed;               // random bytes of the host, kMinSeed to kMaxSeed; base64 on the wire
+  std::int64_t wall_ms = 0;  // host's wall clock
+};
 struct Sync {};  // answered by `state`
 struct Shutdown {
   std::uint32_t grace_ms = 0;
@@ -92,11 +102,12 @@ struct Close {
   int exit_code = 0;  // from the agent
 };
 using ToAgent = std::variant<Configure, Sync, Shutdown, AuthorizeKey, Input, Notice, Hold, Open,
-                             StreamData, StreamAck, Close>;
+                             StreamData, StreamAck, Close, Identity>;
 
 // ---- agent -> host -----------------------------------------------------------------------------
 
-enum class RunnerState { idle, starting, listening, running, exited };
+// waiting: for `identity`.
+enum class RunnerState { waiting, idle, starting, listening, running, exited };
 std::string_view runner_state_name(RunnerState state);
 
 struct Hello {

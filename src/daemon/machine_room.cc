@@ -17,6 +17,7 @@
 #include "image/initramfs.h"
 #include "image/kernel_unpack.h"
 #include "sys/files.h"
+#include "sys/process.h"
 #include "vmm/firecracker.h"
 #include "vmm/jailer.h"
 #include "vmm/qemu.h"
@@ -51,7 +52,8 @@ MachineRoom::MachineRoom(const core::Config& config)
       images_(config.state_dir),
       kernels_(config.state_dir),
       runners_(config.state_dir),
-      actions_(config.state_dir) {}
+      actions_(config.state_dir),
+      saved_states_(config.state_dir + "/saved", sys::boot_id()) {}
 
 Result<std::unique_ptr<MachineRoom>> MachineRoom::open_to_look(const core::Config& config) {
   std::unique_ptr<MachineRoom> room(new MachineRoom(config));
@@ -101,6 +103,9 @@ Result<vmm::Backend*> MachineRoom::backend_of(const core::SlotNames& names) cons
 
 Result<std::unique_ptr<MachineRoom>> MachineRoom::open(const core::Config& config) {
   TRY_ASSIGN(auto room, open_to_look(config));
+  if (auto swept = room->saved_states_.sweep(); !swept) {
+    log(Level::warn, "saved_states_not_swept", with_error({}, swept.error()));
+  }
   auto cgroups = sys::CgroupRoot::open(config.instance);
   if (cgroups) room->cgroups_ = std::move(*cgroups);
   if (auto checked = room->check_limits(cgroups ? "" : cgroups.error().what); !checked) {
@@ -288,6 +293,18 @@ Result<BootParts> MachineRoom::parts(const core::Profile& profile, const std::st
                 ")\nKernel: " + parts.kernel.name +
                 "\nRunner: " + (runner.empty() ? "of the image" : runner) + "\n";
   return parts;
+}
+
+std::string MachineRoom::kind(const core::Profile& profile, const BootParts& parts) const {
+  std::string all = MVR_VERSION "\n" + sys::boot_id() + "\n" + profile.name + "\n" +
+                    parts.image.manifest.id + "\n" + parts.tools;
+  for (const std::string& path : {parts.kernel.path, parts.kernel.initramfs}) {
+    struct stat info {};
+    (void)::stat(path.c_str(), &info);  // of zeroes where there is none: no VM boots from it
+    all += "\n" + path + " " + std::to_string(info.st_ino) + " " + std::to_string(info.st_size) +
+           " " + std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
+  }
+  return all;
 }
 
 Result<std::string> MachineRoom::scratch_template(Bytes size) {

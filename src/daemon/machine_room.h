@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "core/config.h"
 #include "core/names.h"
+#include "daemon/saved_states.h"
 #include "image/action_store.h"
 #include "image/runner_store.h"
 #include "image/store.h"
@@ -70,6 +71,9 @@ class MachineRoom {
   // The id of the image that a running VMM has open; empty: none of the store. By the file itself:
   // a VMM in a jail has another name for it.
   [[nodiscard]] std::string image_of_vmm(int pid) const;
+  // What besides its machine a VM's saved state depends on, as one text to compare.
+  [[nodiscard]] std::string kind(const core::Profile& profile, const BootParts& parts) const;
+  SavedStates& saved_states() { return saved_states_; }
   // The template for a scratch disk of this size; made on first use.
   Result<std::string> scratch_template(Bytes size);
 
@@ -94,6 +98,7 @@ class MachineRoom {
   image::KernelStore kernels_;
   image::RunnerStore runners_;
   image::ActionStore actions_;
+  SavedStates saved_states_;
   std::unique_ptr<vmm::Backend> firecracker_;  // null: not installed
   std::unique_ptr<vmm::Backend> qemu_;         // likewise
   std::optional<sys::CgroupRoot> cgroups_;

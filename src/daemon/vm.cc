@@ -5,10 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <csignal>
 
-#include "base/overloaded.h"
 #include "base/text.h"
 #include "daemon/fail_point.h"
 #include "daemon/journal.h"
@@ -25,6 +23,7 @@ namespace mvr::daemon {
 namespace {
 
 constexpr Duration kMonitorRetry{50};
+constexpr Duration kSoon{2};
 constexpr Bytes kLogLimit{8U << 20U};
 constexpr std::uint32_t kPidLimit = 256;
 
@@ -35,28 +34,6 @@ Result<Fd> open_log(const core::SlotNames& names, const char* name) {
   Fd log(::open(path.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600));
   if (!log) return fail_errno(errno, "create " + path);
   return log;
-}
-
-// A log is a convenience: a full disk must not end the job.
-void append_to(const Fd& log, const std::string& data) {
-  struct stat info {};
-  const bool has_room = log && ::fstat(log.get(), &info) == 0 &&
-                        static_cast<std::uint64_t>(info.st_size) < kLogLimit.value;
-  if (has_room) (void)!::write(log.get(), data.data(), data.size());
-}
-
-std::string command_line(const core::Config& config, const core::Profile& profile,
-                         const std::string& vm, const core::SlotNames& names,
-                         const std::string& engine) {
-  const std::string gateway = names.gateway.to_text();
-  std::string line = "mvr.hostname=" + vm + " mvr.ip=" + names.guest.to_text() +
-                     "/30 mvr.gw=" + gateway + " mvr.dns=" + gateway + " mvr.engine=" + engine;
-  if (config.registry_mirror.enabled) {
-    line += " mvr.mirror=" + core::host_names(config).uplink_host.to_text() + ":" +
-            std::to_string(kMirrorPort);
-  }
-  if (!profile.kernel_args.empty()) line += " " + profile.kernel_args;
-  return line;
 }
 
 // The user part of an image's USER ("runner:docker" -> "runner").
@@ -72,7 +49,8 @@ LiveVm::LiveVm(VmContext context, core::Slot slot, std::string name, std::string
       slot_(slot),
       name_(std::move(name)),
       profile_(std::move(profile)),
-      names_(core::slot_names(context_.config, slot)) {}
+      names_(core::slot_names(context_.config, slot)),
+      awakening_({context_.loop, context_.config, context_.room.saved_states(), name_}) {}
 
 LiveVm::~LiveVm() = default;
 
@@ -80,14 +58,20 @@ Result<void> LiveVm::prepare_files(const core::Launch& launch) {
   // 0711: the VMM's user passes through, only root lists.
   if (::chmod(names_.directory.c_str(), 0711) != 0)
     return fail_errno(errno, "chmod " + names_.directory);
+  scratch_size_ = launch.size.disk;
+  TRY(make_scratch());
+  TRY_ASSIGN(agent_log_, open_log(names_, "agent"));
+  TRY_ASSIGN(diagnostics_log_, open_log(names_, "runner"));
+  return {};
+}
+
+Result<void> LiveVm::make_scratch() {
   fail_point("before scratch");
-  TRY_ASSIGN(const std::string blank, context_.room.scratch_template(launch.size.disk));
+  TRY_ASSIGN(const std::string blank, context_.room.scratch_template(scratch_size_));
   TRY(sys::copy_sparse(blank, names_.scratch, 0600));
   fail_point("scratch copied");
   TRY(sys::change_owner(names_.scratch, names_.uid, names_.uid));
   fail_point("scratch given to the VM");
-  TRY_ASSIGN(agent_log_, open_log(names_, "agent"));
-  TRY_ASSIGN(diagnostics_log_, open_log(names_, "runner"));
   return {};
 }
 
@@ -107,6 +91,7 @@ Result<void> LiveVm::launch(const core::Launch& launch) {
 Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profile& profile) {
   TRY_ASSIGN(BootParts parts, context_.room.parts(profile));
   note(parts);
+  const std::string kind = context_.room.kind(profile, parts);
   backend_ = parts.kernel.backend;
   image_ = std::move(parts.image);
   tools_pin_ = std::move(parts.tools_pin);
@@ -118,50 +103,77 @@ Result<void> LiveVm::start_machine(const core::Launch& launch, const core::Profi
     TRY(context(cgroup_.set_limits(limits), "limits of " + names_.cgroup));
     fail_point("cgroup limited");
   }
-  Fd tap;
-  vmm::MachineSpec spec;
-  const Bytes rate = backend_->limits_network() ? Bytes{} : profile.machine.rates.network;
-  TRY(take_tap(launch.egress, rate, spec, tap));
-  spec.name = name_;
-  spec.directory = names_.directory;
-  spec.kernel = parts.kernel.path;
-  spec.initramfs = parts.kernel.initramfs;
-  spec.command_line = command_line(context_.config, profile, name_, names_, parts.engine);
-  spec.vcpus = launch.size.vcpus;
-  spec.memory = launch.size.memory;
-  spec.drives = {{"base", image_.path, true}, {"scratch", names_.scratch, false}};
-  if (!parts.tools.empty()) spec.drives.push_back({"tools", parts.tools, true});
-  spec.mac = names_.mac;
-  spec.console = names_.console;
-  spec.console_limit = kLogLimit;
-  spec.agent_socket = names_.agent_socket;
-  spec.monitor_socket = names_.monitor_socket;
-  spec.uid = names_.uid;
-  spec.cgroup_fd = cgroup_.fd();
-  spec.accel = parts.kernel.accel;
-  spec.keep_open = {image_.lock.get()};
-  if (tools_pin_) spec.keep_open.push_back(tools_pin_.get());
+  egress_ = launch.egress;
+  if (!backend_->limits_network()) network_rate_ = profile.machine.rates.network;
+  spec_.name = name_;
+  spec_.directory = names_.directory;
+  spec_.kernel = parts.kernel.path;
+  spec_.initramfs = parts.kernel.initramfs;
+  spec_.vcpus = launch.size.vcpus;
+  spec_.memory = launch.size.memory;
+  spec_.drives = {{"base", image_.path, true}, {"scratch", names_.scratch, false}};
+  if (!parts.tools.empty()) spec_.drives.push_back({"tools", parts.tools, true});
+  spec_.mac = names_.mac;
+  spec_.tap_name = names_.tap;
+  spec_.netns = "/run/netns/" + core::host_names(context_.config).netns;
+  spec_.console = names_.console;
+  spec_.console_limit = kLogLimit;
+  spec_.agent_socket = names_.agent_socket;
+  spec_.monitor_socket = names_.monitor_socket;
+  spec_.uid = names_.uid;
+  spec_.cgroup_fd = cgroup_.fd();
+  spec_.accel = parts.kernel.accel;
+  spec_.keep_open = {image_.lock.get()};
+  if (tools_pin_) spec_.keep_open.push_back(tools_pin_.get());
   if (actions_drive_) {
-    spec.drives.push_back({"actions", actions_drive_->path, true});
-    spec.keep_open.push_back(actions_drive_->lock.get());
+    spec_.drives.push_back({"actions", actions_drive_->path, true});
+    spec_.keep_open.push_back(actions_drive_->lock.get());
   }
-  apply_settings(profile.machine, spec);
+  apply_settings(profile.machine, spec_);
+  awakening_.plan(spec_, *backend_, kind, {identity_words(), profile.kernel_args});
+  return spawn();
+}
+
+Result<void> LiveVm::spawn() {
+  Fd tap;
+  TRY(take_tap(tap));
   TRY(make_link());
   fail_point("before spawn");
-  TRY_ASSIGN(process_, backend_->launch(spec));
+  TRY_ASSIGN(process_, backend_->launch(spec_));
+  spec_.tap_fd = -1;
   fail_point("spawned");
+  awakening_.launched([this] { (void)process_.signal(SIGKILL); });  // on_exit() goes on
   return watch_process();
 }
 
 // By descriptor, which is to be kept until the launch, or by name.
-Result<void> LiveVm::take_tap(const core::Egress& egress, Bytes rate, vmm::MachineSpec& spec,
-                              Fd& tap) {
-  TRY_ASSIGN(tap, context_.network.attach(names_, gate_tag(context_.config, egress), rate));
-  spec.tap_name = names_.tap;
-  spec.netns = "/run/netns/" + core::host_names(context_.config).netns;
+Result<void> LiveVm::take_tap(Fd& tap) {
+  TRY_ASSIGN(tap,
+             context_.network.attach(names_, gate_tag(context_.config, egress_), network_rate_));
   if (backend_->opens_tap_by_name()) return sys::give_tap(std::move(tap), names_.uid);
-  spec.tap_fd = tap.get();
+  spec_.tap_fd = tap.get();
   return {};
+}
+
+// The state it was to begin from is of no use: the same VM once more, in place.
+void LiveVm::begin_cold(const std::string& reason) {
+  awakening_.fall_back(spec_, reason);
+  monitor_.reset();
+  monitor_retry_ = {};
+  link_.reset();
+  auto again = context_.network.detach(names_);
+  if (again) again = sys::remove_file(names_.scratch);
+  if (again) again = make_scratch();
+  if (again) again = spawn();
+  if (!again) {
+    const std::string text = "the VM could not be launched again: " + again.error().what;
+    return context_.hooks.report(core::VmExited{slot_, text, core::EndCause::launch_failed});
+  }
+  // It has another process now.
+  if (!record_) return;
+  if (auto saved = save(*record_); !saved) {
+    log(Level::error, "spec_not_written", with_error({{"vm", name_}}, saved.error()));
+  }
 }
 
 // Where the agent comes to us, we listen before it runs.
@@ -169,9 +181,7 @@ Result<void> LiveVm::make_link() {
   link_ = std::make_unique<AgentLink>(
       context_.loop, names_.agent_socket,
       AgentLink::Handlers{[this](const channel::FromAgent& message) { on_message(message); },
-                          [this](const std::string& why) {
-                            context_.hooks.report(core::AgentFailed{slot_, printable(why, 256)});
-                          }});
+                          [this](const std::string& why) { on_broken(why); }});
   if (backend_->channel_style() == vmm::ChannelStyle::connect) return {};
   return context(link_->listen(), "channel of VM " + name_);
 }
@@ -179,6 +189,7 @@ Result<void> LiveVm::make_link() {
 void LiveVm::note(const BootParts& parts) {
   user_ = user_of(parts.image.manifest.user);
   origin_ = parts.about;
+  engine_ = parts.engine;
   accelerated_ = parts.kernel.accel == vmm::Accel::kvm;
 }
 
@@ -187,6 +198,7 @@ Result<void> LiveVm::adopt(const core::SavedVm& saved) {
   TRY_ASSIGN(backend_, context_.room.backend_of(names_));
   is_adopted_ = true;
   is_adopted_process_ = true;
+  was_booting_ = saved.vm.phase == core::Phase::booting;
   if (const core::Profile* profile = context_.config.profile(profile_); profile != nullptr) {
     // The files may be gone from the store; the VMM has them open, and the pins it inherited.
     if (auto parts = context_.room.parts(*profile, context_.room.image_of_vmm(saved.pid))) {
@@ -216,18 +228,22 @@ Result<void> LiveVm::watch_process() {
   return {};
 }
 
-// The monitor's socket appears some 20 ms after the spawn; it is not needed before the end.
+// The monitor's socket appears some 20 ms after the spawn; it is not needed before the end, but by
+// a VM that begins from a state.
 void LiveVm::attach_monitor() {
   auto monitor = backend_->attach(context_.loop, names_.monitor_socket);
   if (monitor) {
     monitor_ = std::move(*monitor);
+    if (awakening_.is_restoring()) monitor_->restore(spec_);
+    if (was_booting_) monitor_->wake([this] { (void)kill(); });
     return;
   }
-  monitor_retry_ =
-      context_.loop.call_at(context_.loop.now() + kMonitorRetry, [this] { attach_monitor(); });
+  const Duration pause = awakening_.is_restoring() ? kSoon : kMonitorRetry;
+  monitor_retry_ = context_.loop.call_at(context_.loop.now() + pause, [this] { attach_monitor(); });
 }
 
 Result<void> LiveVm::save(const core::Vm& record) const {
+  record_ = record;
   core::SavedVm saved;
   saved.vm = record;
   saved.boot_id = sys::boot_id();
@@ -261,6 +277,7 @@ Result<void> LiveVm::claim(const std::vector<std::string>& command) {
       configure.env[entry.substr(0, equals)] = entry.substr(equals + 1);
   }
   configure.argv = command;
+  awakening_.settle();
   configure.jit_config = std::move(jit_);
   configure.wall_ms = sys::wall_now().time_since_epoch().count();
   return send(channel::ToAgent{std::move(configure)});
@@ -268,6 +285,11 @@ Result<void> LiveVm::claim(const std::vector<std::string>& command) {
 
 Result<void> LiveVm::send(const channel::ToAgent& message) {
   if (!link_) return fail(Errc::unavailable, "VM " + name_ + " has no channel");
+  // It would be in the memory of all that begin from its state.
+  const bool is_early = awakening_.is_told() && !is_told_;
+  if (is_early && !std::holds_alternative<channel::Shutdown>(message)) {
+    return fail(Errc::unavailable, "VM " + name_ + " has not booted yet");
+  }
   return link_->send(message);
 }
 
@@ -280,6 +302,7 @@ Result<void> LiveVm::stop(Duration grace) {
 
 Result<void> LiveVm::kill() {
   if (!process_) return {};
+  awakening_.give_up();
   TRY(process_.signal(SIGKILL));
   fail_point("VMM killed");
   if (cgroup_) return cgroup_.kill();
@@ -306,92 +329,9 @@ void LiveVm::on_exit() {
   facts.oom_killed =
       may_be_killed && (cgroup_.oom_kills() > 0 || sys::was_oom_killed(process_.pid()));
   Death death = post_mortem(facts);
+  if (awakening_.is_restoring()) return begin_cold(death.text);
+  awakening_.failed(death.text);
   context_.hooks.report(core::VmExited{slot_, std::move(death.text), death.cause});
-}
-
-void LiveVm::on_message(const channel::FromAgent& message) {
-  std::visit(
-      Overloaded{
-          [this](const channel::Hello&) {
-            if (!std::exchange(greeted_, true) && !is_adopted_) {
-              context_.hooks.report(core::AgentReady{slot_});
-            }
-          },
-          [this](const channel::State& state) { on_state(state); },
-          [this](const channel::Output& output) { on_output(output); },
-          [this](const channel::KeyAuthorized& key) { context_.hooks.key_authorized(slot_, key); },
-          [this](const channel::Failed& failed) {
-            context_.hooks.refused(slot_, printable(failed.what, 256));
-          },
-          [this](const channel::Usage& usage) { on_usage(usage); },
-          [this](const channel::Actions& actions) { on_actions(actions); },
-          [&](const auto&) { context_.hooks.stream(slot_, message); },
-      },
-      message);
-}
-
-// The agent reports its whole state; what is new in it becomes events, in order.
-void LiveVm::on_state(const channel::State& state) {
-  using channel::RunnerState;
-  const auto report = [this](core::Event event) { context_.hooks.report(std::move(event)); };
-  const auto reached = [&](RunnerState wanted) {
-    return state.runner == wanted && last_.runner != wanted;
-  };
-  // After a restart hello says only that the guest is up. The state behind it says whether it is
-  // still to be claimed, or has been, and may have a job by now.
-  if (greeted_ && std::exchange(is_adopted_, false) && state.runner == RunnerState::idle) {
-    report(core::AgentReady{slot_});
-  }
-  if (reached(RunnerState::listening)) report(core::RunnerListening{slot_});
-  const bool job_known = state.job != last_.job && !state.job.empty();
-  if (reached(RunnerState::running) || job_known)
-    report(core::JobStarted{slot_, printable(state.job, 256)});
-  if (state.result != last_.result && !state.result.empty()) {
-    report(core::JobFinished{slot_, printable(state.result, 64)});
-  }
-  if (reached(RunnerState::exited)) report(core::RunnerExited{slot_, state.exit_code.value_or(-1)});
-  last_ = state;
-}
-
-void LiveVm::on_output(const channel::Output& output) {
-  if (output.stream == 3) return append_to(diagnostics_log_, output.data);
-  append_to(agent_log_, output.data);
-  context_.hooks.output(slot_, output);
-}
-
-// What would explain a bad end is told once, and what the runner says of its connection at each
-// change.
-void LiveVm::on_usage(const channel::Usage& usage) {
-  const auto report = [this](core::EndCause cause, std::string text) {
-    context_.hooks.report(core::VmTroubled{slot_, cause, std::move(text)});
-  };
-  const channel::Usage before = usage_.value_or(channel::Usage{});
-  usage_ = usage;
-  if (usage.oom_kills > 0 && before.oom_kills == 0) {
-    report(core::EndCause::guest_oom,
-           "the guest's kernel killed " + usage.oom_victim +
-               " for lack of memory: " + format_bytes(Bytes{usage.memory_peak}) + " of " +
-               format_bytes(Bytes{usage.memory_total}) + " were seen in use");
-  }
-  if (usage.disk_full && !before.disk_full) {
-    report(core::EndCause::disk_full,
-           "the guest's disk was full: " + format_bytes(Bytes{usage.disk_peak}) + " of " +
-               format_bytes(Bytes{usage.disk_total}) + " in use");
-  }
-  if (usage.network_trouble == before.network_trouble) return;
-  const bool is_over = usage.network_trouble.empty();
-  report(is_over ? core::EndCause::none : core::EndCause::network,
-         is_over ? "" : "the runner could not reach GitHub: " + usage.network_trouble);
-}
-
-// However often it tells, a VM has used each action once, and not many of them.
-void LiveVm::on_actions(const channel::Actions& actions) {
-  std::vector<ActionRef> fresh;
-  for (const ActionRef& action : actions.used) {
-    if (actions_.size() >= channel::kMaxActions) break;
-    if (actions_.insert(action).second) fresh.push_back(action);
-  }
-  if (!fresh.empty()) context_.hooks.actions(name_, fresh);
 }
 
 void LiveVm::measure(Instant now) {

@@ -21,6 +21,7 @@
 #include "core/survey.h"
 #include "core/world.h"
 #include "daemon/agent_link.h"
+#include "daemon/awakening.h"
 #include "daemon/machine_room.h"
 #include "daemon/network.h"
 #include "sys/loop.h"
@@ -89,15 +90,24 @@ class LiveVm {
 
  private:
   Result<void> prepare_files(const core::Launch& launch);
+  Result<void> make_scratch();
+  Result<void> spawn();
+  void begin_cold(const std::string& reason);
+  // What tells the agent who its VM is, as its kernel command line would have it.
+  [[nodiscard]] std::string identity_words() const;
+  Result<void> tell_identity();
+  void become_ready();
   Result<void> start_machine(const core::Launch& launch, const core::Profile& profile);
   void note(const BootParts& parts);
   Result<void> make_link();
-  // `rate`: the firewall's, in a second and each way; 0: none.
-  Result<void> take_tap(const core::Egress& egress, Bytes rate, vmm::MachineSpec& spec, Fd& tap);
+  Result<void> take_tap(Fd& tap);
   Result<void> watch_process();
   void attach_monitor();
   void on_exit();
+  void on_broken(const std::string& why);
   void on_message(const channel::FromAgent& message);
+  void on_hello();
+  void on_failed(const channel::Failed& failed);
   void on_state(const channel::State& state);
   void on_output(const channel::Output& output);
   void on_usage(const channel::Usage& usage);
@@ -116,14 +126,23 @@ class LiveVm {
   std::optional<image::PinnedActions> actions_drive_;
   Fd agent_log_;
   Fd diagnostics_log_;
+  vmm::MachineSpec spec_;  // as it was launched
+  core::Egress egress_;
+  Bytes network_rate_;  // the firewall's; 0: none
+  Bytes scratch_size_;
+  std::string engine_ = "boot";
   sys::Cgroup cgroup_;
   sys::Process process_;
   sys::Watch process_watch_;
   std::unique_ptr<vmm::Monitor> monitor_;
   sys::Timer monitor_retry_;
   std::unique_ptr<AgentLink> link_;
+  Awakening awakening_;
+  mutable std::optional<core::Vm> record_;  // the latest that was saved
   Secret jit_;
   bool greeted_ = false;
+  bool is_told_ = false;             // who it is
+  bool was_booting_ = false;         // when its daemon ended
   bool is_adopted_ = false;          // and what its agent is at is not known yet
   bool is_adopted_process_ = false;  // not our child: how it exits is not told
   bool accelerated_ = false;

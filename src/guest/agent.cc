@@ -11,11 +11,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <thread>
+#include <type_traits>
 
 #include "base/text.h"
 #include "guest/boot.h"
 #include "guest/command.h"
 #include "guest/files.h"
+#include "guest/identity.h"
 #include "guest/mirror.h"
 #include "guest/network.h"
 #include "guest/runner.h"
@@ -52,6 +54,11 @@ Result<Fd> make_signals() {
   return signals;
 }
 
+Result<BootWords> read_boot_words() {
+  TRY_ASSIGN(const std::string line, read_file("/proc/cmdline"));
+  return parse_command_line(line);
+}
+
 // The console is the last resort: who reads it looks for why a VM did not come.
 void tell_console(const Error& error) {
   (void)std::fprintf(stderr, "mvrunner-agent: %s\n", printable(error.what).c_str());
@@ -62,9 +69,12 @@ void tell_console(const Error& error) {
 void run() {
   const Result<void> mounted = mount_kernel_filesystems();
   Result<Fd> signals = make_signals();
-  // The host waits for hello: what only the rest of the boot needs is loaded after it.
+  const Result<BootWords> words = read_boot_words();
+  const bool waits = words && words->waits;
+  // The host waits for hello: what only the rest of the boot needs is loaded after it. But it may
+  // save a VM that waits for its identity, and what was loaded by then is loaded once for all.
   Modules modules(kBootModules);
-  while (!Port::is_present() && modules.load_next()) {
+  while ((waits || !Port::is_present()) && modules.load_next()) {
   }
   Result<Port> port = signals ? Port::open(kPortWait) : Result<Port>(fail(signals.error()));
   if (!port) {
@@ -75,11 +85,16 @@ void run() {
     restart_machine();
   }
   Agent agent(std::move(*port), std::move(*signals));
-  agent.say_hello();
+  if (!waits) agent.say_hello();
   while (modules.load_next()) {
   }
-  for (const Result<void>& step : {mounted, modules.outcome(), agent.set_up()}) {
+  for (const Result<void>& step : {mounted, modules.outcome(), words.map([](const auto&) {})}) {
     if (!step) agent.give_up(step.error());
+  }
+  if (waits) {
+    agent.await_identity(*words);
+  } else if (const auto done = agent.set_up(*words); !done) {
+    agent.give_up(done.error());
   }
   agent.serve();
 }
@@ -95,12 +110,12 @@ void Agent::say_hello() {
   flush();
 }
 
-Result<void> Agent::set_up() {
-  TRY_ASSIGN(const std::string line, read_file("/proc/cmdline"));
-  TRY_ASSIGN(words_, parse_command_line(line));
+Result<void> Agent::set_up(const BootWords& words) {
+  words_ = words;
   TRY_ASSIGN(root_, enter_root(words_.drives));
   if (!root_.mounted) return {};
   TRY(set_up_system());
+  TRY(set_machine_id());
   TRY(set_hostname(words_.hostname));
   TRY(set_up_network(words_));
   notify_of(wire_mirror(words_.mirror));
@@ -109,6 +124,14 @@ Result<void> Agent::set_up() {
   engine_.set_up(words_.engine, modules, Clock::now());
   return {};
 }
+
+void Agent::await_identity(const BootWords& booted) {
+  words_ = booted;
+  state_.runner = channel::RunnerState::waiting;
+  say_hello();
+}
+
+bool Agent::is_waiting() const { return state_.runner == channel::RunnerState::waiting; }
 
 void Agent::serve() {
   for (;;) {
@@ -228,8 +251,20 @@ void Agent::handle_port() {
       refuse(message.error());
       continue;
     }
-    std::visit([this](auto& kind) { handle(kind); }, *message);
+    std::visit([this](auto& kind) { receive(kind); }, *message);
   }
+}
+
+// Before its identity a VM does nothing but what leaves no trace in a state that is saved of it.
+template <class Message>
+void Agent::receive(Message& message) {
+  constexpr bool is_early = std::is_same_v<Message, channel::Identity> ||
+                            std::is_same_v<Message, channel::Sync> ||
+                            std::is_same_v<Message, channel::Shutdown>;
+  if (!is_early && is_waiting()) {
+    return refuse(Error{Errc::unavailable, "this VM waits for its identity"});
+  }
+  handle(message);
 }
 
 void Agent::handle_due() {
@@ -296,6 +331,15 @@ void Agent::finish_job() {
   send(state_);
   if (shutting_down_) leave(kGoodbye);
   leave_at_ = Clock::now() + kShutdownWait;
+}
+
+void Agent::handle(const channel::Identity& message) {
+  if (!is_waiting()) return refuse(Error{Errc::exists, "this VM has its identity already"});
+  const auto words = take_identity(message, words_);
+  if (!words) give_up(with_context(words.error(), "identity"));
+  state_.runner = channel::RunnerState::idle;
+  const auto done = set_up(*words);
+  if (!done) give_up(done.error());
 }
 
 void Agent::handle(channel::Configure& message) {

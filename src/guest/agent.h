@@ -36,7 +36,9 @@ class Agent {
 
   void say_hello();
   // Mounts the root, sets up system and network.
-  Result<void> set_up();
+  Result<void> set_up(const BootWords& words);
+  // Instead of both: says hello, and sets up once serve() has heard who this VM is.
+  void await_identity(const BootWords& booted);
   [[noreturn]] void serve();
   // Sends `failed`, then restarts the machine.
   [[noreturn]] void give_up(const Error& error);
@@ -50,7 +52,11 @@ class Agent {
   void handle_port();
   void handle_due();
 
+  [[nodiscard]] bool is_waiting() const;
+  template <class Message>
+  void receive(Message& message);
   void handle(channel::Configure& message);
+  void handle(const channel::Identity& message);
   void handle(const channel::Sync& message);
   void handle(const channel::Shutdown& message);
   void handle(const channel::AuthorizeKey& message);

@@ -2,18 +2,21 @@
 
 #include <arpa/inet.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <net/route.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <string>
 #include <thread>
 
 #include "base/fd.h"
+#include "base/text.h"
 #include "guest/files.h"
 
 namespace mvr::guest {
@@ -22,6 +25,21 @@ namespace {
 constexpr std::chrono::milliseconds kLookAgain{5};
 constexpr std::chrono::milliseconds kInterface{3000};
 constexpr const char* kName = "eth0";
+
+using HardwareAddress = std::array<unsigned char, 6>;
+
+Result<HardwareAddress> parse_mac(std::string_view text) {
+  HardwareAddress address{};
+  const auto parts = split(text, ':');
+  bool is_good = parts.size() == address.size();
+  for (std::size_t i = 0; is_good && i < parts.size(); ++i) {
+    const auto [end, error] =
+        std::from_chars(parts[i].data(), parts[i].data() + parts[i].size(), address.at(i), 16);
+    is_good = error == std::errc() && end == parts[i].data() + parts[i].size();
+  }
+  if (is_good) return address;
+  return fail(Errc::invalid, "no MAC address: \"" + printable(text, 40) + "\"");
+}
 
 sockaddr generic(in_addr address) {
   sockaddr_in specific{};
@@ -58,6 +76,18 @@ Result<void> set_address(const Fd& socket, const NetworkWords& network) {
   mask.ifr_netmask = generic(in_addr{htonl(~std::uint32_t{0} << (32 - network.prefix))});
   if (::ioctl(socket.get(), SIOCSIFNETMASK, &mask) == 0) return {};
   return fail_errno(errno, "set the prefix of mvr.ip");
+}
+
+Result<void> set_hardware_address(const Fd& socket, const HardwareAddress& wanted) {
+  ifreq device = request(kName);
+  if (::ioctl(socket.get(), SIOCGIFHWADDR, &device) != 0) {
+    return fail_errno(errno, std::string("find the interface ") + kName);
+  }
+  if (std::memcmp(device.ifr_hwaddr.sa_data, wanted.data(), wanted.size()) == 0) return {};
+  device.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+  std::memcpy(device.ifr_hwaddr.sa_data, wanted.data(), wanted.size());
+  if (::ioctl(socket.get(), SIOCSIFHWADDR, &device) == 0) return {};
+  return fail_errno(errno, std::string("set the MAC address of ") + kName);
 }
 // NOLINTEND(cppcoreguidelines-pro-type-union-access)
 
@@ -99,6 +129,14 @@ Result<void> set_up_network(const BootWords& words) {
   if (words.network->gateway) TRY(set_default_route(socket, *words.network->gateway));
   if (words.network->dns.empty()) return {};
   return replace_file("/etc/resolv.conf", "nameserver " + words.network->dns + "\n");
+}
+
+Result<void> set_mac(std::string_view mac) {
+  TRY_ASSIGN(const HardwareAddress wanted, parse_mac(mac));
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket) return fail_errno(errno, "open a socket");
+  TRY(wait_for_interface());
+  return set_hardware_address(socket, wanted);
 }
 
 }  // namespace mvr::guest

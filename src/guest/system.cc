@@ -1,6 +1,7 @@
 #include "guest/system.h"
 
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -111,6 +112,17 @@ Result<std::string> service_cgroup(const std::string& name) {
   if (::access(services.c_str(), F_OK) != 0) return std::string();
   TRY(make_directory(services + "/" + name));
   return services + "/" + name;
+}
+
+Result<void> set_machine_id() {
+  constexpr const char* kPath = "/etc/machine-id";
+  struct stat info {};
+  if (::lstat(kPath, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size != 0) return {};
+  std::array<unsigned char, 16> id{};
+  if (::getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) {
+    return fail_errno(errno, "make a machine id");
+  }
+  return replace_file(kPath, hex(id) + "\n", 0444);
 }
 
 Result<void> set_hostname(const std::string& name) {

@@ -83,11 +83,16 @@ struct Words {
   NetworkWords network;
   std::string mirror;
   std::vector<std::string> drives;
+  bool waits = false;
   bool has_ip = false;
   bool needs_ip = false;
 };
 
 Result<void> parse_word(std::string_view word, Words& words) {
+  if (word == "mvr.waits") {
+    words.waits = true;
+    return {};
+  }
   const std::size_t equals = std::min(word.find('='), word.size() - 1);
   const std::string_view name = word.substr(0, equals);
   const std::string_view value = word.substr(equals + 1);
@@ -142,6 +147,7 @@ Result<BootWords> parse_command_line(std::string_view line) {
   result.engine = words.engine;
   if (words.has_ip) result.network = words.network;
   result.mirror = words.mirror;
+  result.waits = words.waits;
   result.drives = words.drives;
   return result;
 }

@@ -28,13 +28,14 @@ struct BootWords {
   EngineMode engine = EngineMode::boot;
   std::optional<NetworkWords> network;
   std::string mirror;  // "address:port" of the host's registry mirror; empty: it has none
+  bool waits = false;  // who this VM is comes over the channel
   std::vector<std::string> drives;  // in the order of the devices; empty: they have serials
 };
 
 // Reads mvr.hostname=, mvr.ip=<address>/<prefix>, mvr.gw=, mvr.dns=, mvr.mirror=,
-// mvr.drives=<name>,<name>... and mvr.engine=boot|demand|off; other words belong to the kernel. Err
-// for a bad value, a word of ours that is unknown, and mvr.gw, mvr.dns or mvr.mirror without
-// mvr.ip.
+// mvr.drives=<name>,<name>..., mvr.engine=boot|demand|off and mvr.waits; other words belong to the
+// kernel. Err for a bad value, a word of ours that is unknown, and mvr.gw, mvr.dns or mvr.mirror
+// without mvr.ip.
 Result<BootWords> parse_command_line(std::string_view line);
 
 // NAME=value lines as pam_env reads them: comments, blank lines, "export " and quotes around the

@@ -95,6 +95,20 @@ class Firecracker final : public Backend {
     return context(launch_in_jail(spec), "launch VM " + spec.name);
   }
 
+  // The document, without what is each VM's own.
+  [[nodiscard]] Result<std::string> state_key(const MachineSpec& spec) const override {
+    TRY(check_saved_states(spec, version_));
+    MachineSpec shape = spec;
+    shape.command_line.clear();
+    if (!shape.tap_name.empty()) {
+      shape.tap_name = "tap";
+      shape.mac = "02:00:00:00:00:00";
+    }
+    TRY_ASSIGN(const std::string host, host_key(spec));
+    TRY_ASSIGN(const std::string document, firecracker_config(shape, version_, arch_));
+    return "firecracker " + version_.to_text() + " | " + host + " | " + document;
+  }
+
   Result<std::unique_ptr<Monitor>> attach(sys::Loop& loop,
                                           const std::string& monitor_socket) override {
     return attach_firecracker(loop, monitor_socket, arch_);
@@ -106,7 +120,7 @@ class Firecracker final : public Backend {
   Result<sys::Process> launch_in_jail(const MachineSpec& spec) {
     TRY_ASSIGN(const Jail jail, jail_of(spec, programs_.firecracker));
     TRY_ASSIGN(const std::string config, firecracker_config(spec, version_, arch_));
-    TRY(check_kernel(spec.kernel, version_));
+    if (spec.restore_from.empty()) TRY(check_kernel(spec.kernel, version_));
     auto process = start(spec, jail, config);
     if (!process) {
       // Best effort: the caller removes the directory, and the reason to tell is the first one.

@@ -20,6 +20,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr Duration kAnswer{2'000};
+constexpr Duration kStateAnswer{10'000};
 constexpr std::size_t kMaxBody = 64U << 10U;
 constexpr off_t kLogTail = 16 * 1024;
 constexpr std::size_t kMaxText = 300;
@@ -91,11 +92,12 @@ class FirecrackerMonitor final : public Monitor {
   struct Target {
     Fd socket;  // a reference
     std::string id;
+    std::string monitor_socket;
     std::string log;
     Arch arch = Arch::x86_64;
   };
-  FirecrackerMonitor(Target target, std::unique_ptr<sys::HttpClient> client)
-      : target_(std::move(target)), client_(std::move(client)) {}
+  FirecrackerMonitor(sys::Loop& loop, Target target, std::unique_ptr<sys::HttpClient> client)
+      : loop_(loop), target_(std::move(target)), client_(std::move(client)) {}
 
   void start() {
     call_ = send(describe_request(), [this](const Result<sys::HttpResponse>& answer) {
@@ -110,7 +112,59 @@ class FirecrackerMonitor final : public Monitor {
 
   std::string end_reason() override { return end_in_log(tail_of(target_.log)); }
 
+  void save(const std::string& directory, Done done) override {
+    save_done_ = std::move(done);
+    state_call_ = ask(pause_request(), [this, directory](Result<void> paused) {
+      if (!paused) return run_on(std::move(paused));
+      state_call_ = ask(save_request(), [this, directory](Result<void> written) {
+        // Before the guest runs on: see take_state().
+        if (written) written = take_state(target_.monitor_socket, directory);
+        run_on(std::move(written));
+      });
+    });
+  }
+
+  void restore(const MachineSpec& spec) override {
+    state_call_ = ask(load_request(spec), [](const Result<void>&) {});
+  }
+
+  // It takes one request after the other: one that a former daemon made has been done by then.
+  void wake(std::function<void()> hopeless) override {
+    sys::HttpRequest question = describe_request();
+    question.deadline = kSaveLimit;
+    state_call_ =
+        send(std::move(question),
+             [this, hopeless = std::move(hopeless)](const Result<sys::HttpResponse>& answer) {
+               if (!answer) return;
+               const auto instance = decode_instance(answer->status, answer->body);
+               if (!instance || instance->id != target_.id) return;
+               if (instance->state == "Not started") return hopeless();
+               state_call_ = ask(resume_request(), [](const Result<void>&) {});
+             });
+  }
+
  private:
+  std::unique_ptr<sys::HttpCall> ask(sys::HttpRequest request,
+                                     std::function<void(Result<void>)> callback) {
+    return send(std::move(request),
+                [callback = std::move(callback)](Result<sys::HttpResponse> answer) {
+                  callback(answer ? decode_done(answer->status, answer->body)
+                                  : Result<void>(fail(std::move(answer).error())));
+                });
+  }
+
+  // With the outcome of a save, which is told from a call of the loop's own: who is told may do
+  // away with us.
+  void run_on(Result<void> outcome) {
+    state_call_ = ask(resume_request(), [this, outcome](Result<void> resumed) {
+      save_outcome_ = resumed ? outcome : std::move(resumed);
+      told_ = loop_.call_at(loop_.now(), [this] {
+        const Done done = std::move(save_done_);
+        done(std::move(save_outcome_));
+      });
+    });
+  }
+
   std::unique_ptr<sys::HttpCall> send(sys::HttpRequest request,
                                       sys::HttpClient::Callback callback) {
     // Longer than any address of a socket may be, its path is reached by the reference.
@@ -129,10 +183,15 @@ class FirecrackerMonitor final : public Monitor {
     call_ = send(quit_request(), [](const Result<sys::HttpResponse>&) {});
   }
 
+  sys::Loop& loop_;
   Target target_;
   std::unique_ptr<sys::HttpClient> client_;
-  std::unique_ptr<sys::HttpCall> call_;  // the latest
-  bool is_known_ = false;                // it is the VM we mean
+  std::unique_ptr<sys::HttpCall> call_;        // the latest of those about its end
+  std::unique_ptr<sys::HttpCall> state_call_;  // likewise, its state
+  Done save_done_;
+  Result<void> save_outcome_;
+  sys::Timer told_;
+  bool is_known_ = false;  // it is the VM we mean
   bool wants_quit_ = false;
 };
 
@@ -140,11 +199,37 @@ class FirecrackerMonitor final : public Monitor {
 
 sys::HttpRequest describe_request() { return request("GET", "/"); }
 
+namespace {
+
+sys::HttpRequest order(const std::string& method, const std::string& path, std::string body,
+                       Duration limit) {
+  sys::HttpRequest order = request(method, path);
+  order.headers["Content-Type"] = "application/json";
+  order.body = std::move(body);
+  order.deadline = limit;
+  return order;
+}
+
+}  // namespace
+
 sys::HttpRequest quit_request() {
-  sys::HttpRequest quit = request("PUT", "/actions");
-  quit.headers["Content-Type"] = "application/json";
-  quit.body = R"({"action_type":"SendCtrlAltDel"})";
-  return quit;
+  return order("PUT", "/actions", R"({"action_type":"SendCtrlAltDel"})", kAnswer);
+}
+
+sys::HttpRequest pause_request() {
+  return order("PATCH", "/vm", R"({"state":"Paused"})", kStateAnswer);
+}
+
+sys::HttpRequest resume_request() {
+  return order("PATCH", "/vm", R"({"state":"Resumed"})", kStateAnswer);
+}
+
+sys::HttpRequest save_request() {
+  return order("PUT", "/snapshot/create", snapshot_create_body(), kSaveLimit);
+}
+
+sys::HttpRequest load_request(const MachineSpec& spec) {
+  return order("PUT", "/snapshot/load", snapshot_load_body(spec), kStateAnswer);
 }
 
 Result<InstanceInfo> decode_instance(int status, std::string_view body) {
@@ -191,13 +276,14 @@ Result<std::unique_ptr<Monitor>> attach_firecracker(sys::Loop& loop,
   std::error_code error;
   const auto api = std::filesystem::read_symlink(monitor_socket, error);
   target.id = id_in(api);
+  target.monitor_socket = monitor_socket;
   target.log = std::filesystem::path(monitor_socket).parent_path() / "firecracker.log";
   target.arch = arch;
   // A VMM that has ended leaves its socket behind.
   TRY(context(sys::connect_unix("/proc/self/fd/" + std::to_string(target.socket.get())),
               monitor_socket));
   TRY_ASSIGN(auto client, sys::HttpClient::create(loop, "mvrunner"));
-  auto monitor = std::make_unique<FirecrackerMonitor>(std::move(target), std::move(client));
+  auto monitor = std::make_unique<FirecrackerMonitor>(loop, std::move(target), std::move(client));
   monitor->start();
   return monitor;
 }

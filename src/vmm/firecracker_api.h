@@ -1,5 +1,6 @@
 // Firecracker's control connection: HTTP over a unix socket. We ask whom we talk to, may press
-// Ctrl-Alt-Del, and read in the VMM's log how it ended: the API does not tell.
+// Ctrl-Alt-Del, save the machine and begin from what was saved, and read in the VMM's log how it
+// ended: the API does not tell.
 #pragma once
 
 #include <memory>
@@ -15,6 +16,10 @@ namespace mvr::vmm {
 sys::HttpRequest describe_request();  // GET /
 // On x86-64 only; the guest's kernel reboots by it, whatever runs there.
 sys::HttpRequest quit_request();
+sys::HttpRequest pause_request();
+sys::HttpRequest resume_request();
+sys::HttpRequest save_request();
+sys::HttpRequest load_request(const MachineSpec& spec);
 
 struct InstanceInfo {
   std::string id;

@@ -23,6 +23,7 @@ constexpr std::size_t kMostKernelWords = 2048;
 constexpr std::size_t kWordsOfDevice = 48;
 constexpr std::size_t kOtherDevices = 4;
 constexpr std::size_t kMostInterface = 15;
+constexpr const char* kInterface = "eth0";
 constexpr std::uint32_t kGuestCid = 3;  // no two VMs share a host-wide number space
 
 bool is_word(std::string_view text, std::size_t max) {
@@ -151,7 +152,7 @@ Json drive_json(const Drive& drive) {
 Json interfaces_json(const MachineSpec& spec) {
   Json list = Json::array();
   if (spec.tap_name.empty()) return list;
-  Json json{{"iface_id", "eth0"}, {"host_dev_name", spec.tap_name}, {"guest_mac", spec.mac}};
+  Json json{{"iface_id", kInterface}, {"host_dev_name", spec.tap_name}, {"guest_mac", spec.mac}};
   add_rate(json, "rx_rate_limiter", spec.receive);
   add_rate(json, "tx_rate_limiter", spec.transmit);
   list.push_back(std::move(json));
@@ -214,7 +215,8 @@ FirecrackerFeatures firecracker_features(const FirecrackerVersion& version) {
   const auto since = [&](unsigned minor) { return version >= FirecrackerVersion{1, minor, 0}; };
   return {.page_reporting = since(14),
           .transparent_huge_pages = since(17),
-          .compressed_kernel = since(17)};
+          .compressed_kernel = since(17),
+          .saved_states = since(16)};
 }
 
 std::string jail_drive(const Drive& drive) { return "/drive-" + drive.serial; }
@@ -236,6 +238,33 @@ std::string firecracker_boot_words(const MachineSpec& spec, Arch arch) {
     words += std::exchange(before, ",") + drive.serial;
   }
   return words;
+}
+
+std::string snapshot_create_body() {
+  return Json{{"snapshot_type", "Full"},
+              {"snapshot_path", kJailSavedMachine},
+              {"mem_file_path", kJailSavedMemory}}
+      .dump();
+}
+
+std::string snapshot_load_body(const MachineSpec& spec) {
+  Json body{{"snapshot_path", kJailMachine},
+            {"mem_backend", {{"backend_type", "File"}, {"backend_path", kJailMemory}}},
+            {"resume_vm", true}};
+  if (!spec.tap_name.empty()) {
+    body["network_overrides"] =
+        Json::array({{{"iface_id", kInterface}, {"host_dev_name", spec.tap_name}}});
+  }
+  return body.dump();
+}
+
+Result<void> check_saved_states(const MachineSpec& spec, const FirecrackerVersion& version) {
+  if (!firecracker_features(version).saved_states) {
+    return fail(Errc::unsupported,
+                "Firecracker " + version.to_text() + ": saved states need 1.16 or newer");
+  }
+  if (spec.huge_pages != HugePages::reserved) return {};
+  return fail(Errc::unsupported, "no saved states with memory of the pool of huge pages");
 }
 
 Result<std::string> firecracker_config(const MachineSpec& spec, const FirecrackerVersion& version,

@@ -30,6 +30,7 @@ struct FirecrackerFeatures {
   bool page_reporting = false;  // the balloon gives free pages back by itself
   bool transparent_huge_pages = false;
   bool compressed_kernel = false;  // boots a bzImage
+  bool saved_states = false;       // and guests' kernels notice that they are restored
 };
 FirecrackerFeatures firecracker_features(const FirecrackerVersion& version);
 
@@ -44,6 +45,11 @@ inline constexpr std::string_view kJailApi = "/run/api.sock";
 inline constexpr std::string_view kJailVsock = "/run/vsock.sock";
 inline constexpr std::string_view kJailLog = "/run/firecracker.log";
 inline constexpr std::string_view kJailMetrics = "/run/metrics.log";
+// A state that is written, and one that the VM begins from: the machine and its memory.
+inline constexpr std::string_view kJailSavedMachine = "/run/state.machine";
+inline constexpr std::string_view kJailSavedMemory = "/run/state.memory";
+inline constexpr std::string_view kJailMachine = "/state.machine";
+inline constexpr std::string_view kJailMemory = "/state.memory";
 // Of a drive: "/drive-<serial>".
 std::string jail_drive(const Drive& drive);
 // The name under which Firecracker looks for whoever takes connections of the agent.
@@ -52,6 +58,13 @@ std::string jail_agent_socket();
 // The words before the caller's own. They end with mvr.drives= where there are any: Firecracker
 // gives drives no serial of our choice, so that the agent tells them by their order.
 std::string firecracker_boot_words(const MachineSpec& spec, Arch arch);
+
+// Of a VM that begins from a state, and needs no document: the bodies of its calls.
+std::string snapshot_create_body();
+std::string snapshot_load_body(const MachineSpec& spec);
+
+// Err unsupported: a state of such a machine cannot be saved, or not be begun from.
+Result<void> check_saved_states(const MachineSpec& spec, const FirecrackerVersion& version);
 
 // The document for a spec. Err invalid names what Firecracker would not do as asked; unsupported
 // what this version or architecture cannot.

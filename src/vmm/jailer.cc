@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <utility>
 
 #include "base/text.h"
 #include "sys/files.h"
@@ -65,8 +66,15 @@ Result<void> link_files(const Jail& jail, const MachineSpec& spec) {
     std::string name;
     bool is_shared;
   };
-  std::vector<File> files{{spec.kernel, std::string(kJailKernel), true},
-                          {spec.initramfs, std::string(kJailInitramfs), true}};
+  std::vector<File> files;
+  if (spec.restore_from.empty()) {
+    files = {{spec.kernel, std::string(kJailKernel), true},
+             {spec.initramfs, std::string(kJailInitramfs), true}};
+  } else {
+    for (const std::string_view name : {kJailMachine, kJailMemory}) {
+      files.push_back({spec.restore_from + std::string(name), std::string(name), true});
+    }
+  }
   for (const Drive& drive : spec.drives) {
     files.push_back({drive.path, jail_drive(drive), drive.read_only});
   }
@@ -79,7 +87,7 @@ Result<void> link_files(const Jail& jail, const MachineSpec& spec) {
 
 Result<void> fill(const Jail& jail, const MachineSpec& spec, std::string_view config) {
   const auto inside = [&](std::string_view name) { return jail.root + std::string(name); };
-  TRY(sys::write_file(inside(kJailConfig), config, 0444));
+  if (spec.restore_from.empty()) TRY(sys::write_file(inside(kJailConfig), config, 0444));
   TRY(link_files(jail, spec));
   TRY(make_log(inside(kJailMetrics), spec.uid));
   TRY(make_log(inside(kJailLog), spec.uid));
@@ -141,8 +149,15 @@ std::vector<std::string> jailer_arguments(const MachineSpec& spec, const JailPro
                                  "--resource-limit",
                                  "fsize=" + std::to_string(file_size_limit(spec))};
   if (!spec.netns.empty()) words.insert(words.end(), {"--netns", spec.netns});
-  words.insert(words.end(), {"--", "--config-file", std::string(kJailConfig), "--api-sock",
-                             std::string(kJailApi)});
+  words.emplace_back("--");
+  if (spec.restore_from.empty()) {
+    words.insert(words.end(), {"--config-file", std::string(kJailConfig)});
+  } else {
+    // What a state does not hold. Its own file is there before: else the log would be of its user.
+    words.insert(words.end(), {"--log-path", std::string(kJailLog), "--level", "Info",
+                               "--show-level", "--metrics-path", std::string(kJailMetrics)});
+  }
+  words.insert(words.end(), {"--api-sock", std::string(kJailApi)});
   return words;
 }
 
@@ -185,6 +200,42 @@ Result<void> offer_agent_socket(const MachineSpec& spec) {
   }
   if (::linkat(AT_FDCWD, spec.agent_socket.c_str(), run.get(), name.c_str(), 0) != 0) {
     return fail_errno(errno, "link " + spec.agent_socket + " into the jail");
+  }
+  return {};
+}
+
+namespace {
+
+Result<void> take_file(const Fd& run, const std::string& name, const std::string& target) {
+  TRY_ASSIGN(const Fd file, sys::refer_below(run.get(), name.c_str(), name));
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return fail_errno(errno, name);
+  if (!S_ISREG(info.st_mode) || info.st_nlink != 1) {
+    return fail(Errc::invalid, name + " is not a file of its own");
+  }
+  if (::renameat(run.get(), name.c_str(), AT_FDCWD, target.c_str()) != 0) {
+    return fail_errno(errno, "move " + name + " out of the jail");
+  }
+  struct stat moved {};
+  if (::lstat(target.c_str(), &moved) != 0) return fail_errno(errno, target);
+  if (moved.st_ino != info.st_ino || moved.st_dev != info.st_dev) {
+    return fail(Errc::invalid, name + " was exchanged");
+  }
+  TRY(sys::change_owner(target, ::geteuid(), ::getegid()));
+  if (::chmod(target.c_str(), 0444) != 0) return fail_errno(errno, "chmod " + target);
+  return {};
+}
+
+}  // namespace
+
+Result<void> take_state(const std::string& monitor_socket, const std::string& directory) {
+  TRY_ASSIGN(const std::string path, root_behind(monitor_socket));
+  TRY_ASSIGN(const Fd root, open_root(path));
+  const std::string inside(kJailRun.substr(1));
+  TRY_ASSIGN(const Fd run, sys::open_below(root.get(), inside.c_str(), path + "/run"));
+  for (const auto& [written, kept] :
+       {std::pair(kJailSavedMachine, kJailMachine), std::pair(kJailSavedMemory, kJailMemory)}) {
+    TRY(take_file(run, base_name(std::string(written)), directory + std::string(kept)));
   }
   return {};
 }

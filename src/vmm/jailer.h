@@ -3,10 +3,12 @@
 //   <VM's directory>/firecracker.log        the VMM's log, under a name that is ours
 //   <VM's directory>/<program>/<id>/root/   "/" of the VMM; the jailer gives it to the VM's user
 //     vm.json, kernel, initramfs            ours, read-only; hard links wherever there is a file
+//     state.machine, state.memory           instead, where the VM begins from a saved state
 //     drive-base, drive-tools, ...          likewise
 //     drive-scratch                         a hard link; the file is the VM's user's
 //     run/vsock.sock_1024                   a hard link to the agent's socket, on which we listen
 //     run/api.sock                          made by Firecracker
+//     run/state.machine, run/state.memory   likewise, until take_state() has taken them away
 //
 // Once the VMM runs, whoever takes it over can put anything in place of anything below root/. So
 // we go there only in ways that pass no link and leave the directory by none.
@@ -52,6 +54,12 @@ Result<void> remove_jail(const Jail& jail, const MachineSpec& spec);
 // Puts what listens at spec.agent_socket now where the VMM connects to, and gives it to its user.
 // Of the spec the two sockets and the user are looked at.
 Result<void> offer_agent_socket(const MachineSpec& spec);
+
+// Moves the state that Firecracker has just written out of the jail of the machine with this
+// spec.monitor_socket, into the files state.machine and state.memory of `directory`; they are ours
+// from then on, for all to read. Before the guest has run anything that is not ours only: else its
+// VMM may have been taken over, and still have them open.
+Result<void> take_state(const std::string& monitor_socket, const std::string& directory);
 
 // Whether the machine with this spec.monitor_socket is in a jail.
 bool is_jailed(const std::string& monitor_socket);

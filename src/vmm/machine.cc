@@ -9,6 +9,8 @@
 
 #include "base/text.h"
 #include "sys/files.h"
+#include "sys/host.h"
+#include "vmm/accel_cache.h"
 
 namespace mvr::vmm {
 
@@ -42,10 +44,26 @@ Result<void> check_huge_pages(const MachineSpec& spec, const std::string& free_p
                     "raise vm.nr_hugepages"});
 }
 
+Result<std::string> host_key(const MachineSpec& spec) {
+  // Long on a host of many CPUs, and the same as long as we run.
+  static const std::string cpu =
+      cpu_model(sys::read_file("/proc/cpuinfo", mib(16).value).value_or(std::string()));
+  TRY_ASSIGN(const sys::HostFacts host, sys::host_facts());
+  std::string text = host.kernel + " | " + cpu;
+  for (const Drive& drive : spec.drives) {
+    struct stat info {};
+    if (::stat(drive.path.c_str(), &info) != 0) return fail_errno(errno, drive.path);
+    text += " | " + drive.serial + " " + std::to_string(info.st_size);
+  }
+  return text;
+}
+
 std::uint64_t file_size_limit(const MachineSpec& spec) {
   std::uint64_t limit = spec.console_limit.value;
-  // They are a file, too.
+  // Its memory, where that is a file.
   if (spec.huge_pages == HugePages::reserved) limit = std::max(limit, spec.memory.value);
+  // Or all of its state: memory, and what it takes to tell page from page and describe the devices.
+  if (spec.may_be_saved) limit = spec.memory.value + spec.memory.value / 64 + mib(64).value;
   for (const Drive& drive : spec.drives) {
     struct stat info {};
     if (drive.read_only || ::stat(drive.path.c_str(), &info) != 0) continue;

@@ -67,7 +67,11 @@ struct MachineSpec {
   // them; its VMM has names of its own for the files, which hold them as well.
   std::vector<int> keep_open;
   Accel accel = Accel::tcg;
-  bool smt = false;  // the guest sees its CPUs as pairs of threads
+  // A directory that Monitor::save() filled: the machine begins there instead of at its kernel. All
+  // that Backend::state_key() tells of both machines must be the same.
+  std::string restore_from;
+  bool may_be_saved = false;  // leaves the VMM room for that
+  bool smt = false;           // the guest sees its CPUs as pairs of threads
   HugePages huge_pages = HugePages::none;
   // Of the network device; only where Backend::limits_network().
   RateLimit receive;
@@ -86,7 +90,21 @@ class Monitor {
   // "guest-reset", "guest-panic", "" while unknown; printable. Looks at what has arrived first,
   // so that it is right even when the end of the process is seen before its last words.
   virtual std::string end_reason() = 0;
+
+  // Writes the machine's state into `directory`, which is empty and ours alone. The machine runs on
+  // afterwards, whether that worked or not. Calls back on the loop, from within no call of ours,
+  // unless the monitor has gone; within kSaveLimit and a bit.
+  using Done = std::function<void(Result<void>)>;
+  virtual void save(const std::string& directory, Done done) = 0;
+  // Of a machine launched with spec.restore_from: does what the launch left to do. A VMM that
+  // cannot ends; what does not come up is the caller's to notice.
+  virtual void restore(const MachineSpec& spec) = 0;
+  // Of an adopted machine, which its daemon may have left in the middle of either: has it run on.
+  // `hopeless` is called when it never began.
+  virtual void wake(std::function<void()> hopeless) = 0;
 };
+
+inline constexpr Duration kSaveLimit{60'000};
 
 class Backend {
  public:
@@ -109,6 +127,9 @@ class Backend {
   // the guest reaches. launch() does it too; for a caller that listens anew, after a restart. Of
   // the spec the two sockets and the user are looked at.
   virtual Result<void> offer_channel(const MachineSpec& spec) = 0;
+  // All on the VMM's side that must be the same between a save and a restore, as one text to
+  // compare. Err unsupported: machines of this kind cannot be saved.
+  [[nodiscard]] virtual Result<std::string> state_key(const MachineSpec& spec) const = 0;
   // Memory the VMM process needs beside the guest's, for cgroup limits.
   [[nodiscard]] virtual Bytes overhead(Accel accel) const = 0;
 };
@@ -122,8 +143,13 @@ inline constexpr const char* kFreeHugePages =
 // The console file, empty, as a VMM is to append to it: ours alone, its user needs no right to it.
 Result<Fd> create_console(const std::string& path);
 
-// What no file of the VMM needs to outgrow: its largest disk, or its memory, where that is a file.
-// It is also the console's bound while no daemon looks after it.
+// Of both backends' keys: the host's kernel and CPU, and how large each drive is, which a restored
+// guest remembers.
+Result<std::string> host_key(const MachineSpec& spec);
+
+// What no file of the VMM needs to outgrow: its largest disk, its memory where that is a file,
+// or its state. It is also the console's
+// bound while no daemon looks after it.
 std::uint64_t file_size_limit(const MachineSpec& spec);
 
 // The guest decides how much it writes to its console. Empties the file when it is over `limit`

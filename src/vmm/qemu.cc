@@ -54,6 +54,19 @@ class Qemu final : public Backend {
   [[nodiscard]] ChannelStyle channel_style() const override { return ChannelStyle::connect; }
   [[nodiscard]] bool opens_tap_by_name() const override { return false; }
   [[nodiscard]] bool limits_network() const override { return false; }
+  // Its arguments, without what is each VM's own.
+  [[nodiscard]] Result<std::string> state_key(const MachineSpec& spec) const override {
+    MachineSpec shape = spec;
+    for (std::string* own : {&shape.name, &shape.mac, &shape.kernel, &shape.initramfs,
+                             &shape.command_line, &shape.restore_from}) {
+      own->clear();
+    }
+    for (Drive& drive : shape.drives) drive.path.clear();
+    shape.tap_fd = shape.tap_name.empty() ? -1 : QemuFds{}.tap;
+    TRY_ASSIGN(const std::string host, host_key(spec));
+    return "qemu " + version_ + " | " + host + " | " +
+           join(qemu_arguments(shape, binary_, QemuFds{}, {0, is_amd_cpu()}), " ");
+  }
   [[nodiscard]] Bytes overhead(Accel accel) const override {
     return accel == Accel::tcg ? kOwnMemory + kTranslationCache : kOwnMemory;
   }
@@ -89,7 +102,12 @@ class Qemu final : public Backend {
                    {console.get(), fds.console},
                    {console.get(), STDERR_FILENO}};  // why it did not start
     if (spec.tap_fd >= 0) options.fds.push_back({spec.tap_fd, fds.tap});
-    int number = fds.console;
+    Fd state;
+    if (!spec.restore_from.empty()) {
+      TRY_ASSIGN(state, sys::open_read(spec.restore_from + std::string(kQemuState)));
+      options.fds.push_back({state.get(), fds.state});
+    }
+    int number = state ? fds.state : fds.console;
     for (const int kept : spec.keep_open) options.fds.push_back({kept, ++number});
     if (spec.uid != 0) {
       options.uid = spec.uid;

@@ -153,6 +153,7 @@ std::vector<std::string> qemu_arguments(const MachineSpec& spec, const std::stri
   for (const Drive& drive : spec.drives) add_drive(arguments, drive);
   if (spec.tap_fd >= 0) add_network(arguments, spec, fds.tap);
   arguments.add("-object", "rng-builtin,id=rng0").add("-device", "virtio-rng-device,rng=rng0");
+  if (!spec.restore_from.empty()) arguments.add("-incoming", "fd:" + std::to_string(fds.state));
   arguments.add("-sandbox",
                 "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
   return arguments.take();

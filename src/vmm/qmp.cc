@@ -1,16 +1,21 @@
 #include "vmm/qmp.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <deque>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
-#include "base/overloaded.h"
+#include "base/text.h"
 #include "sys/unix_socket.h"
+#include "vmm/qemu.h"
 
 namespace mvr::vmm {
 namespace {
@@ -32,18 +37,32 @@ bool is_word(const std::string& text) {
          std::all_of(text.begin(), text.end(), is_allowed);
 }
 
+// Empty where there is none.
+Result<std::string> word_of(const Json& data, const char* name) {
+  const auto found = data.find(name);
+  if (found == data.end() || !found->is_string()) return std::string();
+  std::string word = found->get<std::string>();
+  if (is_word(word)) return word;
+  return fail(Errc::protocol, std::string("QMP: the ") + name + " of an event is no word");
+}
+
 Result<QmpMessage> decode_event(const Json& object) {
   const Json& name = object["event"];
   if (!name.is_string()) return fail(Errc::protocol, "QMP: the name of an event is no string");
-  QmpEvent event{name.get<std::string>(), {}};
+  QmpEvent event{name.get<std::string>(), {}, {}};
   if (!is_word(event.name)) return fail(Errc::protocol, "QMP: the name of an event is no word");
   const auto data = object.find("data");
   if (data == object.end() || !data->is_object()) return event;
-  const auto reason = data->find("reason");
-  if (reason == data->end() || !reason->is_string()) return event;
-  event.reason = reason->get<std::string>();
-  if (!is_word(event.reason)) return fail(Errc::protocol, "QMP: the reason of an event is no word");
+  TRY_ASSIGN(event.reason, word_of(*data, "reason"));
+  TRY_ASSIGN(event.status, word_of(*data, "status"));
   return event;
+}
+
+QmpError decode_error(const Json& error) {
+  constexpr std::size_t longest = 300;
+  const auto text = error.is_object() ? error.find("desc") : error.end();
+  if (!error.is_object() || text == error.end() || !text->is_string()) return {"no reason given"};
+  return {printable(text->get<std::string>(), longest)};
 }
 
 }  // namespace
@@ -54,12 +73,35 @@ Result<QmpMessage> decode_qmp(std::string_view line) {
   if (!object.is_object()) return fail(Errc::protocol, "QMP: a line that is no JSON object");
   if (object.contains("QMP")) return QmpGreeting{};
   if (object.contains("return")) return QmpReturn{};
-  if (object.contains("error")) return QmpError{};
+  if (object.contains("error")) return decode_error(object["error"]);
   if (object.contains("event")) return decode_event(object);
   return fail(Errc::protocol, "QMP: an object that is no greeting, answer or event");
 }
 
 namespace {
+
+constexpr Duration kLookAgain{10};
+constexpr int kMostLooks = 500;
+constexpr Duration kCancelled{5'000};
+
+// A migration as fast as the disk takes it, from which the last rest is not held back.
+constexpr std::array<const char*, 4> kSaveSteps{
+    R"({"execute":"migrate-set-capabilities","arguments":{"capabilities":[)"
+    R"({"capability":"events","state":true}]}})",
+    R"({"execute":"migrate-set-parameters","arguments":)"
+    R"({"max-bandwidth":1099511627776,"downtime-limit":10000}})",
+    R"({"execute":"getfd","arguments":{"fdname":"state"}})",
+    R"({"execute":"migrate","arguments":{"uri":"fd:state"}})"};
+constexpr std::size_t kHandOver = 2;
+
+// One that is under way.
+struct Save {
+  Fd file;
+  Monitor::Done done;
+  Result<void> outcome;
+  sys::Timer limit;
+  bool is_ending = false;  // written or failed: the machine is being told to run on
+};
 
 class QmpMonitor final : public Monitor {
  public:
@@ -72,8 +114,7 @@ class QmpMonitor final : public Monitor {
   }
 
   void request_quit() override {
-    wants_quit_ = true;
-    if (is_ready_) say(R"({"execute":"quit"})");
+    when_ready([this] { say(R"({"execute":"quit"})", {}); });
   }
 
   std::string end_reason() override {
@@ -81,7 +122,107 @@ class QmpMonitor final : public Monitor {
     return reason_;
   }
 
+  void save(const std::string& directory, Done done) override {
+    save_ = std::make_unique<Save>();
+    save_->done = std::move(done);
+    auto file = create_state(directory);
+    if (!file || !is_ready_ || !watch_) {
+      save_->outcome = file ? fail(Errc::unavailable, "QEMU does not answer")
+                            : Result<void>(fail(std::move(file).error()));
+      return finish_save_soon();
+    }
+    save_->file = std::move(*file);
+    save_->limit = loop_.call_at(loop_.now() + kSaveLimit, [this] { cancel_save(); });
+    take_step(0);
+  }
+
+  void restore(const MachineSpec&) override {}  // it began with its arguments
+
+  void wake(std::function<void()>) override {
+    when_ready([this] {
+      say(R"({"execute":"migrate_cancel"})", {});
+      run_on(kMostLooks);
+    });
+  }
+
  private:
+  using OnAnswer = std::function<void(const QmpMessage&)>;
+
+  static Result<Fd> create_state(const std::string& directory) {
+    const std::string path = directory + std::string(kQemuState);
+    Fd file(::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file) return fail_errno(errno, "create " + path);
+    return file;
+  }
+
+  void take_step(std::size_t step) {
+    const int handed = step == kHandOver ? save_->file.get() : -1;
+    say(
+        kSaveSteps.at(step),
+        [this, step](const QmpMessage& answer) {
+          if (!save_ || save_->is_ending) return;
+          if (const auto* error = std::get_if<QmpError>(&answer)) {
+            return end_save(fail(Errc::invalid, "QEMU refused: " + error->text));
+          }
+          if (step + 1 < kSaveSteps.size()) take_step(step + 1);
+        },
+        handed);
+  }
+
+  void on_migration(const std::string& status) {
+    if (!save_ || save_->is_ending) return;
+    if (status == "completed") return end_save({});
+    if (status != "failed" && status != "cancelled") return;
+    end_save(fail(Errc::io, "QEMU could not write it: is the disk full?"));
+  }
+
+  void cancel_save() {
+    if (!save_ || save_->is_ending) return;
+    say(R"({"execute":"migrate_cancel"})", {});
+    save_->limit = loop_.call_at(loop_.now() + kCancelled, [this] {
+      if (save_) end_save(fail(Errc::timed_out, "QEMU takes too long"));
+    });
+  }
+
+  void end_save(Result<void> outcome) {
+    save_->outcome = std::move(outcome);
+    save_->is_ending = true;
+    save_->limit = {};
+    run_on(kMostLooks);
+  }
+
+  // QEMU refuses for some milliseconds after it has told the end of a migration.
+  void run_on(int looks) {
+    say(R"({"execute":"cont"})", [this, looks](const QmpMessage& answer) {
+      const auto* error = std::get_if<QmpError>(&answer);
+      if (error != nullptr && looks > 1) {
+        retry_ = loop_.call_at(loop_.now() + kLookAgain, [this, looks] { run_on(looks - 1); });
+        return;
+      }
+      if (error != nullptr && save_) {
+        save_->outcome = fail(Errc::io, "the machine does not run on: " + error->text);
+      }
+      finish_save_soon();
+    });
+  }
+
+  // Not from here: what is called may do away with us.
+  void finish_save_soon() {
+    retry_ = loop_.call_at(loop_.now(), [this] { finish_save(); });
+  }
+
+  void finish_save() {
+    if (!save_) return;
+    const std::unique_ptr<Save> save = std::move(save_);
+    save->file = {};
+    save->done(std::move(save->outcome));
+  }
+
+  void when_ready(std::function<void()> action) {
+    if (is_ready_) return action();
+    waiting_.push_back(std::move(action));
+  }
+
   void receive() {
     std::array<char, 4096> buffer{};
     while (watch_) {
@@ -110,37 +251,43 @@ class QmpMonitor final : public Monitor {
   void take(std::string_view line) {
     const auto message = decode_qmp(line);
     if (!message) return stop();
-    std::visit(Overloaded{
-                   [this](const QmpGreeting&) { say(R"({"execute":"qmp_capabilities"})"); },
-                   [this](const QmpReturn&) { on_answer(); },
-                   [](const QmpError&) {},  // quit is a request; the caller's ladder goes on
-                   [this](const QmpEvent& event) { on_event(event); },
-               },
-               *message);
+    if (const auto* event = std::get_if<QmpEvent>(&*message)) return on_event(*event);
+    if (!std::holds_alternative<QmpGreeting>(*message)) return on_answer(*message);
+    say(R"({"execute":"qmp_capabilities"})", [this](const QmpMessage&) {
+      is_ready_ = true;
+      for (const auto& action : std::exchange(waiting_, {})) action();
+    });
   }
 
-  // The first answer is that to qmp_capabilities.
-  void on_answer() {
-    if (std::exchange(is_ready_, true)) return;
-    if (wants_quit_) say(R"({"execute":"quit"})");
+  // QEMU answers in the order in which it was asked.
+  void on_answer(const QmpMessage& answer) {
+    if (unanswered_.empty()) return stop();
+    const OnAnswer handler = std::move(unanswered_.front());
+    unanswered_.pop_front();
+    if (handler) handler(answer);
   }
 
   void on_event(const QmpEvent& event) {
     if (event.name == "GUEST_PANICKED") reason_ = "guest-panic";
     // What a panic leads to is no news.
     if (event.name == "SHUTDOWN" && reason_.empty()) reason_ = event.reason;
+    if (event.name == "MIGRATION") on_migration(event.status);
   }
 
   // Best effort. The commands are shorter than any socket buffer: a peer that does not take them
   // has ended, and its last events may still be there to read.
-  void say(std::string line) {
+  void say(std::string line, OnAnswer on_answer, int fd = -1) {
     line += "\r\n";
-    (void)::send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    unanswered_.push_back(std::move(on_answer));
+    (void)sys::send_with_fd(socket_.get(), line, fd);
   }
 
   void stop() {
     watch_ = {};
     partial_.clear();
+    if (!save_) return;
+    save_->outcome = fail(Errc::unavailable, "QEMU has ended, or says what it should not");
+    finish_save_soon();
   }
 
   sys::Loop& loop_;
@@ -149,7 +296,10 @@ class QmpMonitor final : public Monitor {
   std::string partial_;
   std::string reason_;
   bool is_ready_ = false;
-  bool wants_quit_ = false;
+  std::vector<std::function<void()>> waiting_;  // for that
+  std::deque<OnAnswer> unanswered_;
+  std::unique_ptr<Save> save_;
+  sys::Timer retry_;
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 // QMP, QEMU's control connection: one JSON object a line, in both directions. We wait for the
-// greeting, say qmp_capabilities, listen for why the guest ended, and may say quit.
+// greeting, say qmp_capabilities, listen for why the guest ended, and may say quit. A machine is
+// saved by what QEMU calls migration: to a file that we open and hand over with the command. The
+// guest runs on meanwhile and stops for the last of it only, so that a restored one runs at once.
 #pragma once
 
 #include <memory>
@@ -13,10 +15,13 @@ namespace mvr::vmm {
 
 struct QmpGreeting {};
 struct QmpReturn {};
-struct QmpError {};
+struct QmpError {
+  std::string text;  // printable
+};
 struct QmpEvent {
   std::string name;    // "SHUTDOWN"
   std::string reason;  // of SHUTDOWN: "guest-reset"; "" where there is none
+  std::string status;  // of MIGRATION: "completed"; likewise
 };
 using QmpMessage = std::variant<QmpGreeting, QmpReturn, QmpError, QmpEvent>;
 

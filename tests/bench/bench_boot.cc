@@ -1,7 +1,9 @@
 // Boots kernel + initramfs to the agent's hello through the QEMU backend, without the daemon:
 // what a VM costs at the least. Prints one JSON object.
 //
-//   bench_boot --state DIR --agent FILE [--runs N] [--parallel N] [--accel tcg|kvm]
+// With --restore yes the VMs begin from the state of one that booted, and was saved at its hello.
+//
+//   bench_boot --state DIR --agent FILE [--runs N] [--parallel N] [--accel tcg|kvm] [--restore yes]
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -41,6 +44,7 @@ struct Options {
   std::uint64_t runs = 7;
   std::uint64_t parallel = 1;
   vmm::Accel accel = vmm::Accel::tcg;
+  bool restore = false;
 };
 
 struct Times {
@@ -97,6 +101,10 @@ class Boot {
     TRY_ASSIGN(process_, backend.launch(spec_));
     times_.launch_ms = milliseconds_since(start_);
     TRY_ASSIGN(socket_, sys::connect_unix(spec_.agent_socket));
+    const std::string sync = channel::encode(channel::ToAgent{channel::Sync{}});
+    if (::send(socket_.get(), sync.data(), sync.size(), MSG_NOSIGNAL) < 0) {
+      return fail(Errc::io, "the VMM ended at once");
+    }
     TRY_ASSIGN(watch_, loop_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { receive(); }));
     return {};
   }
@@ -161,6 +169,23 @@ Result<std::vector<Times>> boot_once(vmm::Backend& backend, const Options& optio
   return all;
 }
 
+// Boots one as `pattern` says and leaves its state in `directory`.
+Result<void> save_one(vmm::Backend& backend, vmm::MachineSpec spec, const TempDir& work,
+                      const std::string& directory) {
+  TRY_ASSIGN(const auto loop, sys::Loop::create());
+  spec.console = work.path() + "/console";
+  spec.agent_socket = work.path() + "/agent";
+  spec.monitor_socket = work.path() + "/monitor";
+  Boot boot(*loop, spec);
+  TRY(boot.start(backend));
+  TRY_ASSIGN(const auto monitor, backend.attach(*loop, spec.monitor_socket));
+  while (!boot.is_done()) TRY(loop->run_once(Duration(60'000)));
+  std::optional<Result<void>> saved;
+  monitor->save(directory, [&saved](Result<void> outcome) { saved = std::move(outcome); });
+  while (!saved) TRY(loop->run_once(Duration(1'000)));
+  return *saved;
+}
+
 Result<nlohmann::json> measure(const Options& options) {
   TRY_ASSIGN(const image::Kernel kernel, image::KernelStore(options.state).find(options.kernel));
   vmm::MachineSpec pattern;
@@ -170,6 +195,15 @@ Result<nlohmann::json> measure(const Options& options) {
   pattern.memory = mib(512);
   pattern.accel = options.accel;
   TRY_ASSIGN(const auto backend, vmm::make_qemu("qemu-system-x86_64"));
+  const TempDir work;
+  if (options.restore) {
+    const std::string directory = work.path() + "/state";
+    TRY(sys::make_directories(directory, 0700));
+    pattern.command_line = "mvr.waits";
+    pattern.may_be_saved = true;
+    TRY(save_one(*backend, pattern, work, directory));
+    pattern.restore_from = directory;
+  }
   // The first boot warms the page cache and measures the TSC.
   TRY(boot_once(*backend, options, pattern));
   nlohmann::json result{{"kernel", kernel.name},
@@ -204,6 +238,8 @@ Result<Options> parse(const std::vector<std::string>& words) {
       TRY_ASSIGN(options.parallel, parse_u64(value));
     } else if (words[i] == "--accel" && (value == "kvm" || value == "tcg")) {
       options.accel = value == "kvm" ? vmm::Accel::kvm : vmm::Accel::tcg;
+    } else if (words[i] == "--restore" && (value == "yes" || value == "no")) {
+      options.restore = value == "yes";
     } else {
       return fail(Errc::invalid, words[i] + " " + value + ": not known");
     }

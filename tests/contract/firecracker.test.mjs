@@ -122,7 +122,14 @@ test('every call is one of the API', { skip }, async () => {
   const calls = ours().filter(({ method }) => method);
   assert.deepEqual(
     calls.map(({ method, path }) => `${method} ${path}`),
-    ['GET /', 'PUT /actions'],
+    [
+      'GET /',
+      'PUT /actions',
+      'PATCH /vm',
+      'PUT /snapshot/create',
+      'PATCH /vm',
+      'PUT /snapshot/load',
+    ],
   );
   for (const call of calls) checkCall(api, call);
 });
@@ -173,11 +180,21 @@ async function withStandIn(use) {
 
 test('the stand-in answers as the API does', { skip }, async () => {
   const api = await loadApi();
+  const saved = { snapshot_path: '/run/machine', mem_file_path: '/run/memory' };
+  const loaded = {
+    snapshot_path: '/run/machine',
+    mem_backend: { backend_type: 'File', backend_path: '/run/memory' },
+  };
   await withStandIn(async (send) => {
     for (const [method, path, body, expected] of [
       ['GET', '/', undefined, 200],
       ['GET', '/version', undefined, 200],
       ['PUT', '/actions', { action_type: 'FlushMetrics' }, 400],
+      ['PUT', '/snapshot/create', saved, 400],
+      ['PATCH', '/vm', { state: 'Paused' }, 204],
+      ['PUT', '/snapshot/create', saved, 204],
+      ['PUT', '/snapshot/load', { ...loaded, resume_vm: true }, 400],
+      ['PATCH', '/vm', { state: 'Resumed' }, 204],
       ['PUT', '/actions', { action_type: 'SendCtrlAltDel' }, 204],
     ]) {
       const answer = await send(method, path, body);

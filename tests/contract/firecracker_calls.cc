@@ -59,7 +59,11 @@ int print_calls() {
                    document("threads", threads, {1, 17, 0}, Arch::x86_64),
                    document("arm64", full(), {1, 16, 1}, Arch::arm64),
                    call(describe_request()),
-                   call(quit_request())};
+                   call(quit_request()),
+                   call(pause_request()),
+                   call(save_request()),
+                   call(resume_request()),
+                   call(load_request(full()))};
   return std::puts(calls.dump(1).c_str()) < 0 ? 1 : 0;
 }
 

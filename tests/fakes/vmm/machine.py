@@ -4,7 +4,8 @@ runner, with a command that command, on the host itself, in a directory of its o
 
 Where a machine has a place, the guests' directories go there (else $TMPDIR). Of the files
 `boots.log` and `claims.log` in it, if they are there, the first gets a line "<guest's name> <pid>"
-at each start, the second "<guest's name>" whenever a guest is told what to do.
+at each start, the second "<guest's name>" whenever a guest is told what to do, and `identities.log`
+"<guest's name> <JSON>" whenever one is told who it is.
 
 Words in a profile's kernel_args:
   fake.hang   the agent never says hello
@@ -212,10 +213,20 @@ class Agent:
         self.partial = b""
 
     def boot(self, words):
+        self.expect_identity(words)
         if "fake.panic" in words:
             self.machine.call_in(BOOT, self.machine.panic)
         elif "fake.hang" not in words:
             self.machine.call_in(BOOT, self.wake)
+
+    def expect_identity(self, words):
+        if "mvr.waits" in words:
+            self.state["runner"] = "waiting"
+
+    def go_on(self, words):
+        """In a machine that was restored: the host asks."""
+        self.expect_identity(words)
+        self.awake = True
 
     def wake(self):
         self.awake = True
@@ -273,7 +284,7 @@ class Agent:
                                 "about", "serves_public", "serves_forks"},
                   "sync": set(), "shutdown": {"grace_ms"}, "input": {"data", "end"},
                   "authorize_key": {"user", "public_key", "lifetime_s"}, "notice": {"text"},
-                  "hold": {"time_s"}}
+                  "hold": {"time_s"}, "identity": {"words", "mac", "seed", "wall_ms"}}
         try:
             message = json.loads(record)
             kind = message.pop("type")
@@ -282,7 +293,15 @@ class Agent:
             assert kind != "configure" or ("jit_config" in message) != ("argv" in message)
         except (ValueError, KeyError, AssertionError):
             return self.refuse("channel: not a message of ours")
+        if self.state["runner"] == "waiting" and kind not in ("sync", "shutdown", "identity"):
+            return self.refuse("this VM waits for its identity")
         getattr(self, "on_" + kind)(**message)
+
+    def on_identity(self, **identity):
+        self.machine.note("identities.log", f"{self.machine.name} {json.dumps(identity)}")
+        if self.state["runner"] != "waiting":
+            return self.refuse("this VM has its identity already")
+        self.state["runner"] = "idle"
 
     def on_sync(self):
         self.hello()

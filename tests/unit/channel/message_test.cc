@@ -1,6 +1,7 @@
 // Every message survives a round trip, and looks on the wire as documented.
 #include "channel/message.h"
 
+#include "base/text.h"
 #include "catch.h"
 
 namespace mvr::channel {
@@ -55,6 +56,38 @@ TEST_CASE("configure with a command survives a round trip") {
   CHECK(got.argv == std::vector<std::string>{"/bin/sh", "-c", "", "echo \x1e"});
   CHECK(got.jit_config.empty());
   CHECK(got.wall_ms == 1'795'000'000'123);
+}
+
+TEST_CASE("an identity survives a round trip") {
+  Identity sent;
+  sent.words = "mvr.hostname=small-ab2cd3 mvr.ip=10.0.0.2/30";
+  sent.mac = "02:6d:76:00:00:0a";
+  sent.seed = Secret(std::string("\0\xff seed", 7) + std::string(kMinSeed, 'x'));
+  sent.wall_ms = 1'795'000'000'123;
+  const std::string seed(sent.seed.expose());
+  const auto got = to_agent_and_back(std::move(sent));
+  CHECK(got.words == "mvr.hostname=small-ab2cd3 mvr.ip=10.0.0.2/30");
+  CHECK(got.mac == "02:6d:76:00:00:0a");
+  CHECK(got.seed.expose() == seed);
+  CHECK(got.wall_ms == 1'795'000'000'123);
+}
+
+TEST_CASE("an identity is refused unless all of it is within its bounds") {
+  const auto decoded = [](const std::string& words, const std::string& mac, std::size_t seed) {
+    return decode_to_agent(R"({"v":1,"type":"identity","wall_ms":1,"words":")" + words +
+                           R"(","mac":")" + mac + R"(","seed":")" +
+                           base64_encode(std::string(seed, 's')) + R"("})");
+  };
+  CHECK(decoded("a", "02:6d:76:00:00:0a", kMinSeed));
+  CHECK(decoded("", "", kMaxSeed));
+  CHECK_FALSE(decoded("a\\nb", "", kMinSeed));
+  CHECK_FALSE(decoded(std::string(5000, 'a'), "", kMinSeed));
+  CHECK_FALSE(decoded("", "", kMinSeed - 1));
+  CHECK_FALSE(decoded("", "", kMaxSeed + 1));
+  const std::string mac =
+      GENERATE(as<std::string>{}, "02:6d:76:00:00", "02:6d:76:00:00:0A", "02:6d:76:00:00:0a:0b",
+               "03:6d:76:00:00:0a", "2:6d:76:00:0:0a", "02-6d-76-00-00-0a", "02:6d:76:00:00:0g");
+  CHECK_FALSE(decoded("", mac, kMinSeed));
 }
 
 TEST_CASE("a notice survives a round trip, and is one printable line") {

@@ -11,6 +11,12 @@
 namespace mvr::guest {
 namespace {
 
+TEST_CASE("a VM may be told to wait for who it is") {
+  CHECK(parse_command_line("quiet mvr.waits mvr.drives=base,scratch").value().waits);
+  CHECK_FALSE(parse_command_line("quiet").value().waits);
+  CHECK_FALSE(parse_command_line("mvr.waits=1"));
+}
+
 TEST_CASE("words of ours are read and those of the kernel are left alone") {
   const auto words = parse_command_line(
       "console=ttyS0 mvr.hostname=small-ab2cd3 mvr.ip=100.64.0.6/30 mvr.gw=100.64.0.5 "

@@ -196,5 +196,15 @@ TEST_CASE("what is not the program's answer has no version") {
   CHECK(parse_firecracker_version("Firecracker", text).error().code == Errc::protocol);
 }
 
+TEST_CASE("which machines can be saved") {
+  MachineSpec spec;
+  CHECK(check_saved_states(spec, {1, 16, 0}));
+  CHECK(check_saved_states(spec, {1, 15, 9}).error().code == Errc::unsupported);
+  spec.huge_pages = HugePages::transparent;
+  CHECK(check_saved_states(spec, {1, 17, 0}));
+  spec.huge_pages = HugePages::reserved;
+  CHECK(check_saved_states(spec, {1, 17, 0}).error().code == Errc::unsupported);
+}
+
 }  // namespace
 }  // namespace mvr::vmm

@@ -38,6 +38,7 @@ class Launched {
 
   void launch(const std::string& words) {
     files_.spec.command_line = words;
+    files_.spec.may_be_saved = true;
     auto process = backend_->launch(files_.spec);
     INFO((process ? "" : process.error().what));
     REQUIRE(process);
@@ -240,6 +241,75 @@ TEST_CASE("a launch that fails leaves nothing and names the VM") {
   after.erase(std::remove(after.begin(), after.end(), "firecracker"), after.end());
   CHECK(after == before);
   CHECK_FALSE(sys::exists(files.directory / "firecracker/ci-abcdef"));
+}
+
+// The outcome of a save.
+Result<void> save(Launched& vm, Monitor& monitor, const std::string& directory) {
+  std::optional<Result<void>> outcome;
+  monitor.save(directory, [&](Result<void> saved) { outcome = std::move(saved); });
+  CHECK_FALSE(outcome);
+  REQUIRE(run_until(vm.loop(), [&] { return outcome.has_value(); }));
+  return *outcome;
+}
+
+TEST_CASE("a machine is saved, runs on, and another one begins there") {
+  Launched vm;
+  MachineSpec& spec = vm.files().spec;
+  spec.tap_name = "mvt7";
+  spec.mac = "02:6d:76:00:00:07";
+  vm.accept();
+  const std::string state = vm.files().directory / "state";
+  REQUIRE(sys::make_directories(state));
+  auto monitor = vm.attach();
+  const auto saved = save(vm, *monitor, state);
+  INFO((saved ? "" : saved.error().what));
+  REQUIRE(saved);
+  CHECK(sys::list_directory(state).value() ==
+        std::vector<std::string>{"state.machine", "state.memory"});
+  monitor->request_quit();
+  REQUIRE(vm.ends_within(Duration(10'000)));
+
+  spec.restore_from = state;
+  spec.tap_name.clear();
+  REQUIRE(sys::remove_file(spec.kernel));
+  vm.launch("");
+  monitor = vm.attach();
+  CHECK_FALSE(*vm.process().reap());
+  monitor->restore(spec);
+  vm.accept();
+  CHECK(sys::exists(state + "/state.memory"));
+}
+
+TEST_CASE("a state that Firecracker does not write or take is told") {
+  Launched vm("fake.nosave fake.norestore");
+  vm.accept();
+  const std::string state = vm.files().directory / "state";
+  REQUIRE(sys::make_directories(state));
+  const auto monitor = vm.attach();
+  CHECK(save(vm, *monitor, state).error().code == Errc::invalid);
+  CHECK(sys::list_directory(state).value().empty());
+}
+
+TEST_CASE("a VMM that never began is hopeless, one that runs is left to it") {
+  Launched vm;
+  vm.accept();
+  auto monitor = vm.attach();
+  bool is_hopeless = false;
+  monitor->wake([&] { is_hopeless = true; });
+  CHECK_FALSE(vm.ends_within(Duration(200)));
+  CHECK_FALSE(is_hopeless);
+  REQUIRE(vm.process().signal(SIGKILL));
+  (void)vm.exit();
+
+  MachineSpec& spec = vm.files().spec;
+  spec.restore_from = vm.files().directory.path();
+  for (const char* name : {"state.machine", "state.memory"}) {
+    REQUIRE(sys::write_file(vm.files().directory / name, "x", 0444));
+  }
+  vm.launch("");
+  monitor = vm.attach();
+  monitor->wake([&] { is_hopeless = true; });
+  CHECK(run_until(vm.loop(), [&] { return is_hopeless; }));
 }
 
 }  // namespace

@@ -247,5 +247,48 @@ TEST_CASE("a link to anything but a jail's socket is not followed") {
   CHECK_FALSE(find_api_socket(directory / "f"));
 }
 
+TEST_CASE("a machine that begins from a state has no document but the places of its logs") {
+  MachineSpec spec;
+  spec.name = "ci";
+  spec.uid = 1;
+  spec.restore_from = "/s/saved/1";
+  const auto words = jailer_arguments(spec, {"j", "f"}, jail_of(spec, "f").value());
+  const auto rest = std::find(words.begin(), words.end(), "--");
+  CHECK(std::vector<std::string>(rest, words.end()) ==
+        std::vector<std::string>{"--", "--log-path", "/run/firecracker.log", "--level", "Info",
+                                 "--show-level", "--metrics-path", "/run/metrics.log", "--api-sock",
+                                 "/run/api.sock"});
+}
+
+TEST_CASE("a state is taken out of the jail only as files of their own") {
+  JailFiles files;
+  const Jail jail = jail_of(files.spec, "f").value();
+  REQUIRE(make_jail(jail, files.spec, "{}"));
+  const std::string kept = files.directory / "kept";
+  REQUIRE(sys::make_directories(kept));
+  REQUIRE(sys::write_file(jail.root + "/run/state.machine", "machine"));
+  SECTION("both are there") {
+    REQUIRE(sys::write_file(jail.root + "/run/state.memory", "memory"));
+    REQUIRE(take_state(files.spec.monitor_socket, kept));
+    CHECK(sys::read_file(kept + "/state.machine").value() == "machine");
+    const struct stat info = status_of(kept + "/state.memory");
+    CHECK(info.st_uid == ::geteuid());
+    CHECK((info.st_mode & 07777U) == 0444);
+    CHECK_FALSE(sys::exists(jail.root + "/run/state.memory"));
+  }
+  SECTION("one is not") { CHECK_FALSE(take_state(files.spec.monitor_socket, kept)); }
+  SECTION("one is a link") {
+    REQUIRE(sys::write_file(files.directory / "victim", "precious"));
+    const std::string path = jail.root + "/run/state.memory";
+    REQUIRE(::symlink((files.directory / "victim").c_str(), path.c_str()) == 0);
+    CHECK_FALSE(take_state(files.spec.monitor_socket, kept));
+  }
+  SECTION("one has another name") {
+    const std::string path = jail.root + "/run/state.memory";
+    REQUIRE(::link(files.spec.drives[1].path.c_str(), path.c_str()) == 0);
+    CHECK(take_state(files.spec.monitor_socket, kept).error().code == Errc::invalid);
+  }
+}
+
 }  // namespace
 }  // namespace mvr::vmm

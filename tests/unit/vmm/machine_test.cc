@@ -58,5 +58,13 @@ TEST_CASE("a console that is not there is an error") {
   CHECK(bound_console(directory / "none", Bytes{1}).error().code == Errc::not_found);
 }
 
+TEST_CASE("a machine that may be saved may write a file of all its memory") {
+  MachineSpec spec;
+  spec.memory = gib(2);
+  CHECK(file_size_limit(spec) == spec.console_limit.value);
+  spec.may_be_saved = true;
+  CHECK(file_size_limit(spec) > gib(2).value);
+}
+
 }  // namespace
 }  // namespace mvr::vmm

@@ -187,5 +187,12 @@ TEST_CASE("the TSC frequency is measured the same twice") {
   CHECK(difference * 10'000 < first);
 }
 
+TEST_CASE("a machine that begins from a state reads it from its descriptor") {
+  MachineSpec spec = example();
+  CHECK(values(arguments(spec), "-incoming").empty());
+  spec.restore_from = "/s/saved/1";
+  CHECK(values(arguments(spec), "-incoming") == std::vector<std::string>{"fd:7"});
+}
+
 }  // namespace
 }  // namespace mvr::vmm

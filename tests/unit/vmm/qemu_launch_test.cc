@@ -156,5 +156,48 @@ TEST_CASE("a spec that cannot boot is refused before anything is made") {
   CHECK_FALSE(sys::exists(spec.console));
 }
 
+TEST_CASE("a machine that begins from a state has its file open, then what is kept open") {
+  const TempDir directory;
+  const auto qemu = make_qemu(fake_qemu(directory, "cat <&7 >&2; cat <&8 >&2")).value();
+  MachineSpec spec = launchable_spec(directory);
+  spec.restore_from = directory.path();
+  CHECK(qemu->launch(spec).error().code == Errc::not_found);
+  REQUIRE(sys::write_file(directory / "machine", "the state, "));
+  REQUIRE(sys::write_file(directory / "pinned", "the pin"));
+  const Fd pin = sys::open_read(directory / "pinned").value();
+  spec.keep_open = {pin.get()};
+  auto process = qemu->launch(spec).value();
+  CHECK(process.wait(Duration(10'000)).value().ok());
+  CHECK(read(spec.console) == "the state, the pin");
+}
+
+TEST_CASE("what two machines must have in common is told, and what is their own is not") {
+  const TempDir directory;
+  const auto qemu = make_qemu(fake_qemu(directory, "exit 1")).value();
+  MachineSpec spec = launchable_spec(directory);
+  spec.drives = {{"scratch", directory / "scratch", false}};
+  REQUIRE(sys::write_file(directory / "scratch", "four"));
+  const std::string key = qemu->state_key(spec).value();
+  CHECK(key.find("7.2.9") != std::string::npos);
+  MachineSpec other = spec;
+  SECTION("its own") {
+    other.name = "other";
+    other.mac = "02:00:00:00:00:01";
+    other.command_line = "other";
+    REQUIRE(sys::write_file(directory / "second", "five"));
+    other.drives[0].path = directory / "second";
+    CHECK(qemu->state_key(other).value() == key);
+  }
+  SECTION("memory") { other.memory = mib(640); }
+  SECTION("CPUs") { other.vcpus = 2; }
+  SECTION("a network") { other.tap_name = "tap"; }
+  SECTION("the accelerator") { other.accel = Accel::kvm; }
+  SECTION("the size of a drive") { REQUIRE(sys::write_file(directory / "scratch", "three")); }
+  SECTION("another drive") { other.drives[0].read_only = true; }
+  if (other.name == spec.name) CHECK(qemu->state_key(other).value() != key);
+  other.drives[0].path = directory / "none";
+  CHECK_FALSE(qemu->state_key(other));
+}
+
 }  // namespace
 }  // namespace mvr::vmm

@@ -1,0 +1,63 @@
+// States of machines that were saved when they had booted, and from which later VMs of the same
+// kind begin.
+//
+//   <state>/saved/<key>/            about.json, and the files of the VMM
+//   <state>/saved/draft-<key>/      one that is being written
+//
+// A state holds no secret and no identity, but is what VMs run from: only root may look in there.
+// It is of one boot of this host, so that nothing is flushed to the disk: after the host's crash
+// none of them counts. A draft is renamed when it is whole, so that after ours none is half there.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/units.h"
+
+namespace mvr::daemon {
+
+// The name of the state of all VMs of which everything that `kind` tells is the same.
+std::string saved_state_key(std::string_view kind);
+
+class SavedStates {
+ public:
+  // `directory`: of all of them; `boot_id`: of the host, now.
+  SavedStates(std::string directory, std::string boot_id);
+
+  // Removes what a former daemon left half done, and what is no state of this boot. Absent is ok.
+  Result<void> sweep();
+
+  // The directory of a whole state, which counts as used now; empty: there is none.
+  [[nodiscard]] std::optional<std::string> find(const std::string& key) const;
+  // Whether a state of this key is to be written: there is none, nobody writes it, and it has not
+  // failed lately.
+  [[nodiscard]] bool is_wanted(const std::string& key, Instant now) const;
+  // An empty directory to write it to. Until publish() or abandon() nobody else gets one.
+  Result<std::string> begin(const std::string& key);
+  // Makes what was written there the state, and removes those used longest ago until all of them
+  // take `most` at most. Returns what it takes. Err too_large: it alone takes more.
+  Result<Bytes> publish(const std::string& key, Bytes most);
+  // Removes the draft.
+  void abandon(const std::string& key);
+  // Removes a state that turned out to be of no use.
+  Result<void> drop(const std::string& key);
+  // Another one is not wanted for a while.
+  void pause(const std::string& key, Instant now);
+
+ private:
+  [[nodiscard]] std::string path_of(const std::string& key) const;
+  [[nodiscard]] std::string draft_of(const std::string& key) const;
+  [[nodiscard]] bool is_whole(const std::string& directory) const;
+  Result<void> prune(Bytes most);
+
+  std::string directory_;
+  std::string boot_id_;
+  std::set<std::string> writing_;
+  std::map<std::string, Instant> not_before_;
+};
+
+}  // namespace mvr::daemon
