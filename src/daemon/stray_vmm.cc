@@ -25,7 +25,7 @@ bool is_started_as_vmm(const std::string& process) {
   const auto words = sys::read_file(process + "/cmdline", 1U << 18U);
   // QEMU's, and Firecracker's (also of its jailer before it becomes the VMM).
   return words && (words->find("\0-name\0guest="sv) != std::string::npos ||
-                   words->find("\0--config-file\0/vm.json\0"sv) != std::string::npos);
+                   words->find("\0--api-sock\0/run/api.sock\0"sv) != std::string::npos);
 }
 
 bool has_file_open_in(const std::string& process, const std::string& directory) {
