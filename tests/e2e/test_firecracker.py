@@ -182,6 +182,85 @@ class Broken(StandInFirecrackerTest):
         self.check_nothing_left()
 
 
+class Saved(StandInFirecrackerTest):
+    """VMs that begin from a state of another one."""
+
+    faults = {"nosave": "fake.nosave", "norestore": "fake.norestore", "hushed": "fake.hushed"}
+    profiles = [{"name": "small", "labels": ["mv-small"]},
+                *({"name": name, "labels": [f"mv-{name}"], "kernel_args": words}
+                  for name, words in faults.items())]
+
+    def setUp(self):
+        super().setUp()
+        self.identities = self.root / "vmm/identities.log"
+        self.identities.touch()
+        self.identities.chmod(0o666)
+
+    def settings(self):
+        return {**super().settings(), "saved_states": {"enabled": True}}
+
+    def run_jobs(self, count, label="mv-small"):
+        for _ in range(count):
+            job = self.github.add_job("true", labels=[label])
+            self.assertEqual(self.github.wait_job(job, "completed")["conclusion"], "success")
+            self.wait_no_vm()
+
+    def logged(self, event):
+        return [line for line in self.daemon.text().splitlines() if f" event={event} " in line]
+
+    def test_a_vm_begins_from_the_state_of_the_first_and_has_an_identity_of_its_own(self):
+        self.start_daemon()
+        self.run_jobs(1)
+        (state,) = (self.state / "saved").iterdir()
+        for name in ("state.machine", "state.memory"):
+            info = (state / name).stat()
+            self.assertEqual((info.st_uid, stat.S_IMODE(info.st_mode)), (0, 0o444))
+        before = (state / "state.machine").read_bytes()
+        self.assertIn(b"mvr.waits", before)
+        self.assertNotIn(b"mvr.hostname", before)
+        self.run_jobs(2)
+        self.assertEqual(len(self.logged("state_saved")), 1)
+        self.assertEqual(len(self.logged("vm_restored")), 2)
+        self.assertEqual((state / "state.machine").read_bytes(), before)
+        told = [line.split(" ", 1) for line in self.identities.read_text().splitlines()]
+        self.assertEqual([name for name, _ in told], [name for name, _ in self.booted()])
+        self.assertEqual(len({json.loads(identity)["seed"] for _, identity in told}), 3)
+        for name, identity in told:
+            self.assertIn(f"mvr.hostname={name} ", json.loads(identity)["words"])
+        self.check_nothing_left()
+
+    def test_a_killed_daemon_leaves_a_vm_that_the_next_one_names(self):
+        points = self.root / "points"
+        for point in ("state begun", "state written", "state published"):
+            with self.subTest(point):
+                points.unlink(missing_ok=True)
+                job = self.github.add_job("true")
+                self.launch_daemon(f"MVRUNNER_FAIL_POINTS={points}",
+                                   f"MVRUNNER_FAIL_AT=1 {point}")
+                wait_for(lambda: not self.daemon.is_alive(), f"it dies at {point}", limit=60)
+                self.start_daemon()
+                done = self.github.wait_job(job, "completed")
+                self.assertEqual(done["conclusion"], "success", done["log"])
+                self.wait_no_vm()
+                self.assertEqual(self.logged("state_saved"), [])
+                self.assertEqual(self.daemon.stop(), 0)
+        self.start_daemon()
+        self.run_jobs(1)
+        self.assertEqual(len(self.logged("vm_restored")), 1)
+        self.check_nothing_left()
+
+    def test_a_state_that_is_not_written_or_not_taken_costs_no_job(self):
+        self.start_daemon()
+        for name in self.faults:
+            with self.subTest(name):
+                self.run_jobs(2, f"mv-{name}")
+                self.assertEqual([vm["cause"] for vm in self.finished(name)], ["finished"] * 2)
+        self.assertEqual(self.logged("vm_restored"), [])
+        self.assertEqual(len(self.logged("state_not_saved")), 1)
+        self.assertEqual(len(self.logged("saved_state_not_used")), 2)
+        self.check_nothing_left()
+
+
 class Kept(MvrunnerTest):
     """A release that mvrunner keeps itself, from the tarball it comes in."""
 

@@ -1,7 +1,6 @@
 """VMs that begin from a saved state: each a machine of its own, and none at any price."""
 
 import itertools
-import pathlib
 import signal
 import threading
 import time
@@ -192,7 +191,7 @@ class Unusable(SavedTest):
                 file.seek(0)
                 file.write(data)
         self.damage(overwrite)
-        self.check_boots_instead("")
+        self.check_boots_instead("10|hello|exit|SIG")
 
     def test_a_state_of_another_size_is_written_anew(self):
         def cut(path):
@@ -231,17 +230,35 @@ class Killed(SavedTest):
         done = self.github.wait_job(job, "completed")
         self.assertEqual(done["conclusion"], "success", done["log"])
 
-    def test_while_a_state_is_written(self):
-        job = self.github.add_job("true")
-        for point in ("state begun", "state written"):
-            self.die_at(point)
-            time.sleep(1.5)
+    def check_adopted_and_not_saved(self, job):
         self.start_daemon()
         self.check_succeeds(job)
-        self.assertEqual(self.states(), [], "an adopted VM was saved")
+        self.assertEqual(self.logged("state_saved"), [])
         self.assertEqual(list((self.state / "saved").iterdir()), [])
+        self.wait_no_vm()
+        self.assertEqual(len(self.finished()), 1, "its VM was not adopted")
+
+    def test_while_a_state_is_written(self):
+        self.start_daemon()
+        job = self.github.add_job("true")
+        wait_for(lambda: any(file.stat().st_size for file in
+                             self.state.glob("saved/draft-*/machine")),
+                 "a state is being written", every=0.005)
+        self.assertEqual(self.daemon.stop(signal.SIGKILL), -signal.SIGKILL)
+        time.sleep(2)  # QEMU is done with it, and waits
+        self.check_adopted_and_not_saved(job)
         self.check_runs_a_job()
         self.assertEqual(len(self.states()), 1)
+        self.check_nothing_left()
+
+    def test_around_the_writing_of_a_state(self):
+        for point in ("state begun", "state written"):
+            with self.subTest(point):
+                job = self.github.add_job("true")
+                self.die_at(point)
+                self.check_adopted_and_not_saved(job)
+                self.assertEqual(self.daemon.stop(), 0)
+        self.start_daemon()
         self.check_nothing_left()
 
     def test_while_a_vm_begins_from_one(self):
@@ -260,10 +277,12 @@ class Killed(SavedTest):
     def test_a_daemon_that_was_stopped_lets_a_waiting_vm_have_its_name(self):
         job = self.github.add_job("hostname")
         self.die_at("state published")
-        names = [path.name for path in pathlib.Path(self.state / "vms").iterdir()]
-        self.assertEqual(len(names), 1)
+        self.assertEqual(len(self.vmm_pids()), 1)
         self.start_daemon()
         self.check_succeeds(job)
+        self.wait_no_vm()
+        self.assertEqual(len(self.finished()), 1, "its VM was not adopted")
+        self.assertEqual(len(self.states()), 1)
         self.check_nothing_left()
 
 
