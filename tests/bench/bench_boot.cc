@@ -3,7 +3,8 @@
 //
 // With --restore yes the VMs begin from the state of one that booted, and was saved at its hello.
 //
-//   bench_boot --state DIR --agent FILE [--runs N] [--parallel N] [--accel tcg|kvm] [--restore yes]
+//   bench_boot --state DIR --agent FILE [--runs N] [--parallel N] [--accel tcg|kvm]
+//              [--restore yes] [--pause SECONDS]
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -45,6 +47,8 @@ struct Options {
   std::uint64_t parallel = 1;
   vmm::Accel accel = vmm::Accel::tcg;
   bool restore = false;
+  // Before each run: by then the host has taken back, and must clear anew, what the one before had.
+  std::uint64_t pause_s = 0;
 };
 
 struct Times {
@@ -211,6 +215,7 @@ Result<nlohmann::json> measure(const Options& options) {
                         {"accel", std::string(vmm::accel_name(options.accel))},
                         {"parallel", options.parallel}};
   for (std::uint64_t run = 0; run < options.runs; ++run) {
+    std::this_thread::sleep_for(std::chrono::seconds(options.pause_s));
     TRY_ASSIGN(const std::vector<Times> all, boot_once(*backend, options, pattern));
     for (const Times& times : all) {
       result["launch_ms"].push_back(times.launch_ms);
@@ -238,6 +243,8 @@ Result<Options> parse(const std::vector<std::string>& words) {
       TRY_ASSIGN(options.parallel, parse_u64(value));
     } else if (words[i] == "--accel" && (value == "kvm" || value == "tcg")) {
       options.accel = value == "kvm" ? vmm::Accel::kvm : vmm::Accel::tcg;
+    } else if (words[i] == "--pause") {
+      TRY_ASSIGN(options.pause_s, parse_u64(value));
     } else if (words[i] == "--restore" && (value == "yes" || value == "no")) {
       options.restore = value == "yes";
     } else {

@@ -230,13 +230,13 @@ class Killed(SavedTest):
         done = self.github.wait_job(job, "completed")
         self.assertEqual(done["conclusion"], "success", done["log"])
 
-    def check_adopted_and_not_saved(self, job, ended=1):
+    def check_adopted_and_not_saved(self, job, jobs=1):
         self.start_daemon()
         self.check_succeeds(job)
         self.assertEqual(self.logged("state_saved"), [])
         self.assertEqual(list((self.state / "saved").iterdir()), [])
         self.wait_no_vm()
-        self.assertEqual(len(self.finished()), ended, "its VM was not adopted")
+        self.assertEqual(len(self.finished()), jobs, "its VM was not adopted")
 
     def test_while_a_state_is_written(self):
         self.start_daemon()
@@ -252,11 +252,11 @@ class Killed(SavedTest):
         self.check_nothing_left()
 
     def test_around_the_writing_of_a_state(self):
-        for ended, point in enumerate(("state begun", "state written"), 1):
+        for jobs, point in enumerate(("state begun", "state written"), 1):
             with self.subTest(point):
                 job = self.github.add_job("true")
                 self.die_at(point)
-                self.check_adopted_and_not_saved(job, ended)
+                self.check_adopted_and_not_saved(job, jobs)
                 self.assertEqual(self.daemon.stop(), 0)
         self.start_daemon()
         self.check_nothing_left()
