@@ -91,8 +91,8 @@ void read_machine(Section& section, core::MachineSettings& machine) {
   section.read("smt", machine.smt, Flag{});
   std::string pages(kHugePages.front());
   section.read("huge_pages", pages, Choice{kHugePages});
-  machine.huge_pages = static_cast<core::HugePages>(
-      std::ranges::find(kHugePages, pages) - kHugePages.begin());
+  machine.huge_pages =
+      static_cast<core::HugePages>(std::ranges::find(kHugePages, pages) - kHugePages.begin());
   read_rates(section.child("rate_limits"), machine.rates);
 }
 
@@ -181,15 +181,17 @@ void check_machine(Section& section, const core::Profile& profile, const core::C
     section.add("vmm", "Firecracker has no emulation, which vmm.accel: tcg asks for");
   }
   if (machine.smt && profile.most) {
-    section.add("smt", "is not for a profile with {cpus} and {memory} in a label: an odd number of "
-                       "vCPUs makes no pairs");
+    section.add("smt",
+                "is not for a profile with {cpus} and {memory} in a label: an odd number of "
+                "vCPUs makes no pairs");
   } else if (machine.smt && profile.size.vcpus % 2 != 0) {
     section.add("smt", std::to_string(profile.size.vcpus) + " vCPUs make no pairs of threads");
   }
   if (machine.huge_pages == core::HugePages::none) return;
   if (profile.size.memory.value % mib(2).value != 0) {
-    section.add("memory", format_bytes(profile.size.memory) + " is no whole number of huge pages "
-                                                              "of 2MiB");
+    section.add("memory", format_bytes(profile.size.memory) +
+                              " is no whole number of huge pages "
+                              "of 2MiB");
   }
 }
 

@@ -119,9 +119,8 @@ std::optional<Query> query_of(std::string_view line) {
 
 bool passes(const Gate& gate, std::string_view name) {
   if (!gate.is_limited) return true;
-  return std::any_of(gate.names.begin(), gate.names.end(), [name](const std::string& each) {
-    return core::is_covered_by(name, each);
-  });
+  return std::any_of(gate.names.begin(), gate.names.end(),
+                     [name](const std::string& each) { return core::is_covered_by(name, each); });
 }
 
 }  // namespace mvr::daemon
