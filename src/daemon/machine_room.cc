@@ -103,7 +103,8 @@ Result<vmm::Backend*> MachineRoom::backend_of(const core::SlotNames& names) cons
 
 Result<std::unique_ptr<MachineRoom>> MachineRoom::open(const core::Config& config) {
   TRY_ASSIGN(auto room, open_to_look(config));
-  if (auto swept = room->saved_states_.sweep(); !swept) {
+  SavedStates& states = room->saved_states_;
+  if (auto swept = config.saved_states.enabled ? states.sweep() : states.clear(); !swept) {
     log(Level::warn, "saved_states_not_swept", with_error({}, swept.error()));
   }
   auto cgroups = sys::CgroupRoot::open(config.instance);

@@ -86,6 +86,8 @@ Result<void> SavedStates::sweep() {
   return {};
 }
 
+Result<void> SavedStates::clear() { return sys::remove_tree(directory_); }
+
 // Not by its contents: only root can change those, and reading them takes longer than a restore.
 bool SavedStates::is_whole(const std::string& directory) const {
   const auto text = sys::read_file(directory + kAbout, kMaxAbout);

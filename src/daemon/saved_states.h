@@ -30,6 +30,8 @@ class SavedStates {
 
   // Removes what a former daemon left half done, and what is no state of this boot. Absent is ok.
   Result<void> sweep();
+  // All of it: for a host where no states are kept any more.
+  Result<void> clear();
 
   // The directory of a whole state, which counts as used now; empty: there is none.
   [[nodiscard]] std::optional<std::string> find(const std::string& key) const;

@@ -156,13 +156,14 @@ class FirecrackerMonitor final : public Monitor {
   // With the outcome of a save, which is told from a call of the loop's own: who is told may do
   // away with us.
   void run_on(Result<void> outcome) {
-    state_call_ = ask(resume_request(), [this, outcome](Result<void> resumed) {
-      save_outcome_ = resumed ? outcome : std::move(resumed);
-      told_ = loop_.call_at(loop_.now(), [this] {
-        const Done done = std::move(save_done_);
-        done(std::move(save_outcome_));
-      });
-    });
+    state_call_ =
+        ask(resume_request(), [this, outcome = std::move(outcome)](const Result<void>& resumed) {
+          save_outcome_ = resumed ? outcome : resumed;
+          told_ = loop_.call_at(loop_.now(), [this] {
+            const Done done = std::move(save_done_);
+            done(std::move(save_outcome_));
+          });
+        });
   }
 
   std::unique_ptr<sys::HttpCall> send(sys::HttpRequest request,

@@ -115,6 +115,17 @@ TEST_CASE("a start removes what is half done or of another boot, and nothing els
   CHECK(sys::list_directory(store.path()).value().empty());
 }
 
+TEST_CASE("a host that keeps none any more has none left") {
+  const Store store;
+  SavedStates states = store.open();
+  store.keep(states, "k");
+  REQUIRE(states.clear());
+  CHECK_FALSE(sys::exists(store.path()));
+  REQUIRE(states.clear());
+  store.keep(states, "k");
+  CHECK(states.find("k"));
+}
+
 TEST_CASE("those used longest ago make room") {
   const Store store;
   SavedStates states = store.open();
