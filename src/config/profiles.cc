@@ -88,6 +88,7 @@ void read_rates(Section section, core::RateLimits& rates) {
 
 void read_machine(Section& section, core::MachineSettings& machine) {
   section.read("vmm", machine.vmm, Choice{kBackends});
+  if (machine.vmm == "auto") machine.vmm.clear();
   section.read("smt", machine.smt, Flag{});
   std::string pages(kHugePages.front());
   section.read("huge_pages", pages, Choice{kHugePages});
@@ -189,9 +190,7 @@ void check_machine(Section& section, const core::Profile& profile, const core::C
   }
   if (machine.huge_pages == core::HugePages::none) return;
   if (profile.size.memory.value % mib(2).value != 0) {
-    section.add("memory", format_bytes(profile.size.memory) +
-                              " is no whole number of huge pages "
-                              "of 2MiB");
+    section.add("memory", "is no whole number of huge pages of 2MiB");
   }
 }
 

@@ -209,7 +209,7 @@ std::string_view huge_pages_word(core::HugePages pages) {
 }
 
 void write_machine(Writer& out, const core::MachineSettings& machine) {
-  if (!machine.vmm.empty()) out.text("vmm", machine.vmm);
+  out.text("vmm", machine.vmm.empty() ? "auto" : machine.vmm);
   out.line("smt", exact(machine.smt));
   out.line("huge_pages", huge_pages_word(machine.huge_pages));
   out.line("rate_limits", "");

@@ -64,6 +64,7 @@ TEST_CASE("one profile with a name and labels is a whole configuration") {
                                             .kernel_args = "",
                                             .hold_on_failure = {minutes(30), 0},
                                             .egress = {},
+                                            .machine = {},
                                             .runner = {}});
 }
 

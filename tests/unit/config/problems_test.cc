@@ -19,7 +19,7 @@ TEST_CASE("an unknown key is an error with the nearest known one") {
       {with_profiles("host:\n  max_vm: 5\n  speed: 7\n"),
        {"c.yaml:3:3: host.max_vm: unknown key; did you mean \"max_vms\"?",
         "c.yaml:4:3: host.speed: unknown key; known here: id, memory, cpus, disk, reserve_memory, "
-        "reserve_disk, cpu_overcommit, max_vms"}},
+        "reserve_disk, cpu_overcommit, max_vms, limits"}},
       {profile("labls: [y]"),
        {"c.yaml:4:5: profiles[0].labls: unknown key; did you mean \"labels\"?"}},
       {with_profiles("github: {tokenfile: /t}\n"),
@@ -27,7 +27,7 @@ TEST_CASE("an unknown key is an error with the nearest known one") {
       {with_profiles("? x\n"),
        {"c.yaml:2:3: x: unknown key; known here: state_dir, run_dir, instance, log_level, "
         "control_group, runner, runner_update, github, host, network, registry_mirror, "
-        "action_cache, vmm, web, scheduling, history, report, images, profiles"}},
+        "action_cache, saved_states, vmm, web, scheduling, history, report, images, profiles"}},
   });
 }
 
@@ -258,20 +258,21 @@ TEST_CASE("a machine that no VMM has, and limits nothing passes, are errors") {
   check({
       {profile("vmm: xen, huge_pages: big, smt: 2"),
        {"c.yaml:2:31: profiles[0].vmm: \"xen\" is not one of auto, firecracker, qemu",
-        "c.yaml:2:60: profiles[0].smt: \"2\" is not true or false",
-        "c.yaml:2:48: profiles[0].huge_pages: \"big\" is not one of none, transparent, reserved"}},
+        "c.yaml:2:48: profiles[0].huge_pages: \"big\" is not one of none, transparent, reserved",
+        "c.yaml:2:58: profiles[0].smt: \"2\" is not true or false"}},
       {profile("rate_limits: {network: 1KiB, disk: fast, iops: 3, speed: 1}"),
        {"c.yaml:2:49: profiles[0].rate_limits.network: \"1KiB\" is not unlimited or a size from "
-        "64KiB to 1TiB",
+        "64KiB to 1TiB, like 512MiB or 4GiB",
         "c.yaml:2:61: profiles[0].rate_limits.disk: \"fast\" is not unlimited or a size from 64KiB "
-        "to 1TiB",
+        "to 1TiB, like 512MiB or 4GiB",
         "c.yaml:2:73: profiles[0].rate_limits.iops: \"3\" is not unlimited or a whole number from "
         "10 to 10000000",
-        "c.yaml:2:76: profiles[0].rate_limits.speed: unknown key"}},
+        "c.yaml:2:76: profiles[0].rate_limits.speed: unknown key; known here: network, disk, "
+        "iops"}},
       {profile("vcpus: 3, smt: true"),
-       {"c.yaml:2:43: profiles[0].smt: 3 vCPUs make no pairs of threads"}},
+       {"c.yaml:2:41: profiles[0].smt: 3 vCPUs make no pairs of threads"}},
       {profile("memory: 1025MiB, huge_pages: reserved"),
-       {"c.yaml:2:34: profiles[0].memory: 1025MiB is no whole number of huge pages of 2MiB"}},
+       {"c.yaml:2:34: profiles[0].memory: is no whole number of huge pages of 2MiB"}},
       {"vmm: {accel: tcg}\n" + profile("vmm: firecracker"),
        {"c.yaml:3:31: profiles[0].vmm: Firecracker has no emulation, which vmm.accel: tcg asks "
         "for"}},

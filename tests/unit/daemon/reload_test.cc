@@ -48,11 +48,13 @@ core::Config all_different() {
   config.host.reserve_disk = gib(8);
   config.host.cpu_overcommit = 2;
   config.host.max_vms = 3;
+  config.host.best_effort_limits = true;
   config.network.subnet = "192.168.0.0/24";
   config.network.resolv_conf = "/x";
   config.network.allow = {"10.0.0.0/8"};
   config.registry_mirror.enabled = true;
   config.action_cache.enabled = true;
+  config.saved_states.enabled = true;
   config.vmm.backend = "qemu";
   config.vmm.accel = core::Accel::tcg;
   config.vmm.qemu_binary = "/q";
@@ -81,12 +83,12 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
   for (const Change& change : plan.changes) {
     if (!change.applied) restart.push_back(change.key);
   }
-  CHECK(restart == std::vector<std::string>{"state_dir", "run_dir", "instance", "control_group",
-                                            "host.id", "network.subnet", "network.resolv_conf",
-                                            "registry_mirror", "vmm.backend", "vmm.accel",
-                                            "vmm.qemu_binary", "vmm.firecracker_binary",
-                                            "vmm.jailer_binary", "vmm.uid_base"});
-  CHECK(plan.changes.size() == 42);  // all but github.url
+  CHECK(restart ==
+        std::vector<std::string>{"state_dir", "run_dir", "instance", "control_group", "host.id",
+                                 "host.limits", "network.subnet", "network.resolv_conf",
+                                 "registry_mirror", "vmm.backend", "vmm.accel", "vmm.qemu_binary",
+                                 "vmm.firecracker_binary", "vmm.jailer_binary", "vmm.uid_base"});
+  CHECK(plan.changes.size() == 44);  // all but github.url
   // What was not applied has its former value, and what was applied the wanted one.
   core::Config expected = wanted;
   expected.state_dir = before.state_dir;
@@ -94,6 +96,7 @@ TEST_CASE("every key is applied or needs a restart, none is forgotten") {
   expected.instance = before.instance;
   expected.control_group = before.control_group;
   expected.host.id = before.host.id;
+  expected.host.best_effort_limits = before.host.best_effort_limits;
   expected.network.subnet = before.network.subnet;
   expected.network.resolv_conf = before.network.resolv_conf;
   expected.registry_mirror = before.registry_mirror;
