@@ -184,7 +184,7 @@ Result<void> kill_members(int directory) {
 std::string disk_below(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return {};
-  const std::string device =
+  std::string device =
       std::to_string(major(info.st_dev)) + ":" + std::to_string(minor(info.st_dev));
   // Limits are of whole disks. A filesystem without a disk of its own has no entry there.
   const std::string entry = "/sys/dev/block/" + device;
