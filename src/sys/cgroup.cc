@@ -62,7 +62,8 @@ std::vector<std::string> words_of(const std::string& path) {
   const auto text = read_file(path, 4096);
   std::vector<std::string> words;
   if (!text) return words;
-  for (const std::string_view word : split(text->substr(0, text->find('\n')), ' ')) {
+  const std::string line = text->substr(0, text->find('\n'));
+  for (const std::string_view word : split(line, ' ')) {
     if (!word.empty()) words.emplace_back(word);
   }
   return words;
