@@ -179,27 +179,16 @@ void read_mirror(Section& top, core::MirrorSettings& mirror) {
   }
 }
 
-// `action_cache: on`, or a mapping.
-void read_action_cache(Section& top, core::ActionCacheSettings& cache) {
-  if (top.is_scalar("action_cache")) {
-    top.read("action_cache", cache.enabled, Switch{});
+// `action_cache: on` or `saved_states: on`, or a mapping.
+template <class Settings>
+void read_kept(Section& top, std::string_view key, Settings& kept, Bytes most) {
+  if (top.is_scalar(key)) {
+    top.read(key, kept.enabled, Switch{});
     return;
   }
-  Section section = top.child("action_cache");
-  section.read("enabled", cache.enabled, Switch{});
-  section.read("max_size", cache.max_size, Size{mib(1), gib(1024)});
-  section.finish();
-}
-
-// `saved_states: on`, or a mapping.
-void read_saved_states(Section& top, core::SavedStateSettings& states) {
-  if (top.is_scalar("saved_states")) {
-    top.read("saved_states", states.enabled, Switch{});
-    return;
-  }
-  Section section = top.child("saved_states");
-  section.read("enabled", states.enabled, Switch{});
-  section.read("max_size", states.max_size, Size{mib(1), gib(1048576)});
+  Section section = top.child(key);
+  section.read("enabled", kept.enabled, Switch{});
+  section.read("max_size", kept.max_size, Size{mib(1), most});
   section.finish();
 }
 
@@ -219,8 +208,8 @@ void read_all(const Node& document, core::Config& config, Report& report) {
   read_network(network, config.network);
   if (report.count() == before) check_room(network, host, config);
   read_mirror(top, config.registry_mirror);
-  read_action_cache(top, config.action_cache);
-  read_saved_states(top, config.saved_states);
+  read_kept(top, "action_cache", config.action_cache, gib(1024));
+  read_kept(top, "saved_states", config.saved_states, gib(1048576));
   read_vmm(top.child("vmm"), config.vmm);
   read_web(top.child("web"), config.web);
   read_scheduling(top.child("scheduling"), config, report);

@@ -32,7 +32,6 @@ core::Profile default_profile() {
 constexpr Whole kVcpus{1, 64};
 constexpr Size kMemory{mib(256), gib(4096)};
 constexpr Size kRate{Bytes{64U << 10U}, gib(1024)};  // what a job can still work with
-constexpr std::array<std::string_view, 3> kHugePages{"none", "transparent", "reserved"};
 
 bool has_pattern(const core::Profile& profile) {
   return std::ranges::any_of(profile.labels, core::is_pattern_label);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "config/load.h"
+#include "config/schema.h"
 #include "config/yaml_text.h"
 
 namespace mvr::config {
@@ -196,22 +197,10 @@ void write_scheduling(Writer out, const core::SchedulingSettings& scheduling) {
   }
 }
 
-std::string_view huge_pages_word(core::HugePages pages) {
-  switch (pages) {
-    case core::HugePages::none:
-      return "none";
-    case core::HugePages::transparent:
-      return "transparent";
-    case core::HugePages::reserved:
-      return "reserved";
-  }
-  return "none";
-}
-
 void write_machine(Writer& out, const core::MachineSettings& machine) {
   out.text("vmm", machine.vmm.empty() ? "auto" : machine.vmm);
   out.line("smt", exact(machine.smt));
-  out.line("huge_pages", huge_pages_word(machine.huge_pages));
+  out.line("huge_pages", kHugePages.at(static_cast<std::size_t>(machine.huge_pages)));
   out.line("rate_limits", "");
   Writer rates = out.below();
   rates.line("network", or_unlimited(machine.rates.network));
@@ -274,14 +263,10 @@ void write_mirror(Writer out, const core::MirrorSettings& mirror) {
   out.line("max_size", exact(mirror.max_size));
 }
 
-void write_action_cache(Writer out, const core::ActionCacheSettings& cache) {
-  out.line("enabled", exact(cache.enabled));
-  out.line("max_size", exact(cache.max_size));
-}
-
-void write_saved_states(Writer out, const core::SavedStateSettings& states) {
-  out.line("enabled", exact(states.enabled));
-  out.line("max_size", exact(states.max_size));
+template <class Settings>
+void write_kept(Writer out, const Settings& kept) {
+  out.line("enabled", exact(kept.enabled));
+  out.line("max_size", exact(kept.max_size));
 }
 
 void write_history(Writer out, const core::HistorySettings& history) {
@@ -319,9 +304,9 @@ std::string to_yaml(const core::Config& config) {
   out.line("registry_mirror", "");
   write_mirror(out.below(), config.registry_mirror);
   out.line("action_cache", "");
-  write_action_cache(out.below(), config.action_cache);
+  write_kept(out.below(), config.action_cache);
   out.line("saved_states", "");
-  write_saved_states(out.below(), config.saved_states);
+  write_kept(out.below(), config.saved_states);
   out.line("vmm", "");
   write_vmm(out.below(), config.vmm);
   out.line("web", "");

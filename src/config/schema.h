@@ -12,6 +12,8 @@ namespace mvr::config {
 
 // Of the host, and of a profile.
 inline constexpr std::array<std::string_view, 3> kBackends{"auto", "firecracker", "qemu"};
+// In the order of core::HugePages.
+inline constexpr std::array<std::string_view, 3> kHugePages{"none", "transparent", "reserved"};
 
 // `profiles` of the top section. Reports also what holds among profiles (names, label sets) and
 // between profiles and what `host` allows explicitly.

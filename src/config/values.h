@@ -132,6 +132,11 @@ struct OrAuto {
   }
   [[nodiscard]] std::string allowed() const { return "auto or " + kind.allowed(); }
 };
+template <class Kind>
+OrAuto<Kind> or_auto(Kind kind) {
+  return OrAuto<Kind>{kind};
+}
+
 // `unlimited`, which is zero, or what Kind allows.
 template <class Kind>
 struct OrUnlimited {
@@ -145,11 +150,6 @@ struct OrUnlimited {
 template <class Kind>
 OrUnlimited<Kind> or_unlimited(Kind kind) {
   return OrUnlimited<Kind>{kind};
-}
-
-template <class Kind>
-OrAuto<Kind> or_auto(Kind kind) {
-  return OrAuto<Kind>{kind};
 }
 
 }  // namespace mvr::config

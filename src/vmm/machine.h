@@ -135,7 +135,7 @@ class Backend {
 };
 
 // Whether the host has the huge pages that the spec wants of its pool, by the text of the pool's
-// free_hugepages. Err exhausted says how many are missing.
+// free_hugepages. Err unavailable says how many are missing.
 Result<void> check_huge_pages(const MachineSpec& spec, const std::string& free_pages);
 inline constexpr const char* kFreeHugePages =
     "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
@@ -147,9 +147,9 @@ Result<Fd> create_console(const std::string& path);
 // guest remembers.
 Result<std::string> host_key(const MachineSpec& spec);
 
-// What no file of the VMM needs to outgrow: its largest disk, its memory where that is a file,
-// or its state. It is also the console's
-// bound while no daemon looks after it.
+// What no file of the VMM needs to outgrow: its largest disk, its memory where that is a file, or
+// its state. It is also the console's bound while
+// no daemon looks after it.
 std::uint64_t file_size_limit(const MachineSpec& spec);
 
 // The guest decides how much it writes to its console. Empties the file when it is over `limit`

@@ -115,14 +115,15 @@ class WarmClaim(harness.MvrunnerTest):
         print("job seen to listening ", milliseconds(listening))
 
 
-def main():
+def run(*cases):
+    """Each once; what fails is told. Returns the exit code."""
     result = unittest.TestResult()
-    Bench().run(result)
-    WarmClaim().run(result)
+    for case in cases:
+        case().run(result)
     for _, text in result.failures + result.errors:
         print(text, file=sys.stderr)
     return 0 if result.wasSuccessful() else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(Bench, WarmClaim))

@@ -10,11 +10,10 @@ import os
 import pathlib
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import harness  # noqa: E402
-from boot import milliseconds  # noqa: E402
+from boot import milliseconds, run  # noqa: E402
 
 STAND_IN = """#!/bin/sh
 [ "$1" != --version ] || { echo "QEMU emulator version 7.2.22"; exit; }
@@ -52,13 +51,5 @@ class Launch(harness.MvrunnerTest):
         print("left after all cycles   ", found["leaks"])
 
 
-def main():
-    result = unittest.TestResult()
-    Launch().run(result)
-    for _, text in result.failures + result.errors:
-        print(text, file=sys.stderr)
-    return 0 if result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(Launch))

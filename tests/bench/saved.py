@@ -17,9 +17,8 @@ import statistics
 import subprocess
 import sys
 import time
-import unittest
 
-from boot import RUNS, harness, milliseconds
+from boot import RUNS, harness, milliseconds, run
 
 
 PAUSE = 5  # seconds
@@ -72,13 +71,5 @@ class Bench(harness.MvrunnerTest):
         return float(re.search(r" event=agent_up .* since_launch_ms=(\d+)", lines)[1])
 
 
-def main():
-    result = unittest.TestResult()
-    Bench().run(result)
-    for _, text in result.failures + result.errors:
-        print(text, file=sys.stderr)
-    return 0 if result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(Bench))
