@@ -6,6 +6,7 @@
 #include "daemon/fail_point.h"
 #include "daemon/journal.h"
 #include "sys/files.h"
+#include "sys/memory_file.h"
 
 namespace mvr::daemon {
 namespace {
@@ -18,6 +19,12 @@ std::string milliseconds(Duration time) { return std::to_string(time.count()); }
 
 std::string with_words(std::string first, const std::string& others) {
   return others.empty() ? std::move(first) : std::move(first) + " " + others;
+}
+
+void boot_only(vmm::MachineSpec& spec) {
+  spec.restore_from.clear();
+  spec.may_be_saved = false;
+  spec.memory_fd = -1;
 }
 
 }  // namespace
@@ -42,14 +49,26 @@ void Awakening::plan(vmm::MachineSpec& spec, const vmm::Backend& backend, const 
     return;
   }
   is_told_ = true;
-  memory_ = spec.memory;
   spec.command_line = waiting.command_line;
-  spec.may_be_saved = true;
   key_ = saved_state_key(kind + "\n" + spec.command_line + "\n" + *machine);
-  if (const auto state = parts_.states.find(key_)) {
-    spec.restore_from = *state;
-    is_restoring_ = true;
+  if (const auto state = parts_.states.find(key_)) spec.restore_from = *state;
+  spec.may_be_saved = parts_.states.is_wanted(key_, since_);
+  if (auto taken = take_memory(spec, backend); !taken) {
+    forget_state(taken.error().what, "this VM boots");
+    boot_only(spec);
   }
+  is_restoring_ = !spec.restore_from.empty();
+}
+
+Result<void> Awakening::take_memory(vmm::MachineSpec& spec, const vmm::Backend& backend) {
+  if (!backend.takes_memory()) return {};
+  if (!spec.restore_from.empty()) {
+    TRY_ASSIGN(spec.memory_fd, parts_.states.memory(key_));
+  } else if (spec.may_be_saved) {
+    TRY_ASSIGN(memory_, sys::make_empty_memory_file(parts_.vm, spec.memory));
+    spec.memory_fd = memory_.get();
+  }
+  return {};
 }
 
 void Awakening::launched(std::function<void()> late) {
@@ -68,7 +87,7 @@ void Awakening::forget_state(const std::string& reason, const std::string& effec
 
 void Awakening::fall_back(vmm::MachineSpec& spec, const std::string& reason) {
   forget_state(reason, "this VM boots");
-  spec.restore_from.clear();
+  boot_only(spec);
   is_restoring_ = false;
   late_ = {};
   fail_point("restore given up");
@@ -78,7 +97,8 @@ void Awakening::failed(const std::string& reason) {
   if (std::exchange(is_restored_, false)) forget_state(reason, "the next VM boots");
 }
 
-void Awakening::greeted(vmm::Monitor* monitor, std::function<void()> ready) {
+void Awakening::greeted(vmm::Monitor* monitor, const vmm::MachineSpec& spec,
+                        std::function<void()> ready) {
   late_ = {};
   if (std::exchange(is_restoring_, false)) {
     is_restored_ = true;
@@ -86,25 +106,30 @@ void Awakening::greeted(vmm::Monitor* monitor, std::function<void()> ready) {
     return ready();
   }
   const Instant now = parts_.loop.now();
-  const bool is_first = monitor != nullptr && is_told_ && parts_.states.is_wanted(key_, now);
-  if (!is_first) return ready();
+  const bool is_first =
+      monitor != nullptr && spec.may_be_saved && parts_.states.is_wanted(key_, now);
+  if (!is_first) {
+    memory_ = {};
+    return ready();
+  }
   since_ = now;
-  if (auto begun = save(*monitor, ready); !begun) {
+  if (auto begun = save(*monitor, spec, ready); !begun) {
     stop_saving(begun.error());
     ready();
   }
 }
 
-Result<void> Awakening::save(vmm::Monitor& monitor, std::function<void()> ready) {
+Result<void> Awakening::save(vmm::Monitor& monitor, const vmm::MachineSpec& spec,
+                             std::function<void()> ready) {
   const std::string& directory = parts_.config.state_dir;
   TRY_ASSIGN(const std::string draft, parts_.states.begin(key_));
   is_saving_ = true;
   fail_point("state begun");
   TRY_ASSIGN(const sys::DiskSpace space, sys::disk_space(directory));
-  if (space.free.value < memory_.value + parts_.config.host.reserve_disk.value) {
+  if (space.free.value < spec.memory.value + parts_.config.host.reserve_disk.value) {
     return fail(Errc::unavailable, "too little space is free in " + directory);
   }
-  monitor.save(draft, [this, ready = std::move(ready)](Result<void> saved) {
+  monitor.save(spec, draft, [this, ready = std::move(ready)](Result<void> saved) {
     on_saved(saved);
     ready();
   });
@@ -112,6 +137,7 @@ Result<void> Awakening::save(vmm::Monitor& monitor, std::function<void()> ready)
 }
 
 void Awakening::on_saved(const Result<void>& saved) {
+  memory_ = {};
   fail_point("state written");
   if (!saved) return stop_saving(saved.error());
   const auto size = parts_.states.publish(key_, parts_.config.saved_states.max_size);
@@ -124,6 +150,7 @@ void Awakening::on_saved(const Result<void>& saved) {
 
 void Awakening::stop_saving(const Error& error) {
   is_saving_ = false;
+  memory_ = {};
   parts_.states.abandon(key_);
   parts_.states.pause(key_, parts_.loop.now());
   log(Level::warn, "state_not_saved",

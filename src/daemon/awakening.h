@@ -52,7 +52,7 @@ class Awakening {
   // The VM has said hello for the first time. Saves it where it is the one to be saved; then, at
   // once or later, calls `ready`: the VM may be told who it is. `monitor`: null while there is
   // none.
-  void greeted(vmm::Monitor* monitor, std::function<void()> ready);
+  void greeted(vmm::Monitor* monitor, const vmm::MachineSpec& spec, std::function<void()> ready);
 
   // Whether the VM is told who it is over the channel.
   [[nodiscard]] bool is_told() const { return is_told_; }
@@ -60,19 +60,21 @@ class Awakening {
   [[nodiscard]] bool is_restoring() const { return is_restoring_; }
 
  private:
-  Result<void> save(vmm::Monitor& monitor, std::function<void()> ready);
+  Result<void> take_memory(vmm::MachineSpec& spec, const vmm::Backend& backend);
+  Result<void> save(vmm::Monitor& monitor, const vmm::MachineSpec& spec,
+                    std::function<void()> ready);
   void forget_state(const std::string& reason, const std::string& effect);
   void on_saved(const Result<void>& saved);
   void stop_saving(const Error& error);
   [[nodiscard]] Duration passed() const { return parts_.loop.now() - since_; }
 
   Parts parts_;
-  std::string key_;  // empty: its state is not to be saved
+  std::string key_;  // of what it begins from or is saved as
   bool is_told_ = false;
   bool is_restoring_ = false;
   bool is_restored_ = false;
   bool is_saving_ = false;
-  Bytes memory_;
+  Fd memory_;  // of the guest, until it has been saved
   Instant since_{};
   sys::Timer late_;
 };

@@ -12,13 +12,15 @@
 
 #include "base/text.h"
 #include "sys/files.h"
+#include "sys/memory_file.h"
+#include "vmm/machine.h"
 
 namespace mvr::daemon {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kAbout = "/about.json";
 constexpr std::string_view kDraft = "draft-";
 constexpr std::size_t kMaxAbout = 16U << 10U;
@@ -67,8 +69,8 @@ std::string saved_state_key(std::string_view kind) {
   return sys::sha256_text(kind).substr(0, kLength);
 }
 
-SavedStates::SavedStates(std::string directory, std::string boot_id)
-    : directory_(std::move(directory)), boot_id_(std::move(boot_id)) {}
+SavedStates::SavedStates(std::string directory, std::string boot_id, Bytes most_held)
+    : directory_(std::move(directory)), boot_id_(std::move(boot_id)), most_held_(most_held) {}
 
 std::string SavedStates::path_of(const std::string& key) const { return directory_ + "/" + key; }
 
@@ -86,7 +88,10 @@ Result<void> SavedStates::sweep() {
   return {};
 }
 
-Result<void> SavedStates::clear() { return sys::remove_tree(directory_); }
+Result<void> SavedStates::clear() {
+  held_.clear();
+  return sys::remove_tree(directory_);
+}
 
 // Not by its contents: only root can change those, and reading them takes longer than a restore.
 bool SavedStates::is_whole(const std::string& directory) const {
@@ -104,6 +109,39 @@ std::optional<std::string> SavedStates::find(const std::string& key) const {
   // Only the order in which states go depends on it.
   (void)::utimensat(AT_FDCWD, (path + kAbout).c_str(), nullptr, 0);
   return path;
+}
+
+Result<int> SavedStates::memory(const std::string& key) {
+  const std::string path = path_of(key) + std::string(vmm::kSavedMemory);
+  if (const auto held = held_.find(key); held != held_.end()) {
+    held->second.turn = ++turn_;
+    return held->second.memory.get();
+  }
+  TRY_ASSIGN(const Fd file, sys::open_read(path));
+  TRY_ASSIGN(Fd memory, sys::make_empty_memory_file("mvrunner-saved", Bytes{}));
+  TRY(context(sys::copy_sparse(file.get(), memory.get()), "read " + path));
+  TRY(sys::seal_memory_file(memory));
+  const int number = memory.get();
+  held_[key] = Held{std::move(memory), sys::allocated_size(path), ++turn_};
+  release_others(key);
+  return number;
+}
+
+// Those used longest ago first. VMs that began with it have theirs all the same.
+void SavedStates::release_others(const std::string& key) {
+  const auto total = [this] {
+    std::uint64_t sum = 0;
+    for (const auto& [name, held] : held_) sum += held.size.value;
+    return Bytes{sum};
+  };
+  while (total() > most_held_ && held_.size() > 1) {
+    auto oldest = held_.end();
+    for (auto each = held_.begin(); each != held_.end(); ++each) {
+      if (each->first == key) continue;
+      if (oldest == held_.end() || each->second.turn < oldest->second.turn) oldest = each;
+    }
+    held_.erase(oldest);
+  }
 }
 
 bool SavedStates::is_wanted(const std::string& key, Instant now) const {
@@ -133,7 +171,7 @@ Result<Bytes> SavedStates::publish(const std::string& key, Bytes most) {
   }
   const json about{{"version", kVersion}, {"boot_id", boot_id_}, {"files", sizes_of(files)}};
   TRY(sys::write_file(draft + kAbout, about.dump(1) + "\n", 0600));
-  TRY(sys::remove_tree(path));
+  TRY(remove(key));
   if (::rename(draft.c_str(), path.c_str()) != 0) return fail_errno(errno, "rename " + draft);
   writing_.erase(key);
   TRY(prune(most));
@@ -145,7 +183,12 @@ void SavedStates::abandon(const std::string& key) {
   (void)sys::remove_tree(draft_of(key));  // else at the next start
 }
 
-Result<void> SavedStates::drop(const std::string& key) { return sys::remove_tree(path_of(key)); }
+Result<void> SavedStates::drop(const std::string& key) { return remove(key); }
+
+Result<void> SavedStates::remove(const std::string& key) {
+  held_.erase(key);
+  return sys::remove_tree(path_of(key));
+}
 
 void SavedStates::pause(const std::string& key, Instant now) { not_before_[key] = now + kPause; }
 
@@ -153,7 +196,7 @@ Result<void> SavedStates::prune(Bytes most) {
   struct Entry {
     timespec used{};
     Bytes size;
-    std::string path;
+    std::string key;
   };
   TRY_ASSIGN(const std::vector<std::string> names, sys::list_directory(directory_));
   std::vector<Entry> entries;
@@ -162,7 +205,7 @@ Result<void> SavedStates::prune(Bytes most) {
     struct stat info {};
     const std::string path = path_of(name);
     if (name.starts_with(kDraft) || ::stat((path + kAbout).c_str(), &info) != 0) continue;
-    entries.push_back(Entry{info.st_mtim, size_on_disk(path), path});
+    entries.push_back(Entry{info.st_mtim, size_on_disk(path), name});
     total += entries.back().size.value;
   }
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
@@ -170,7 +213,7 @@ Result<void> SavedStates::prune(Bytes most) {
   });
   for (const Entry& entry : entries) {
     if (total <= most.value) break;
-    TRY(sys::remove_tree(entry.path));
+    TRY(remove(entry.key));
     total -= entry.size.value;
   }
   return {};

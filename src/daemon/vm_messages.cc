@@ -44,7 +44,7 @@ void LiveVm::on_message(const channel::FromAgent& message) {
 
 void LiveVm::on_hello() {
   if (std::exchange(greeted_, true) || is_adopted_) return;
-  awakening_.greeted(monitor_.get(), [this] { become_ready(); });
+  awakening_.greeted(monitor_.get(), spec_, [this] { become_ready(); });
 }
 
 void LiveVm::become_ready() {

@@ -40,6 +40,8 @@ Result<void> fsync_path(const std::string& path);
 // Copies only the data of a sparse file (FICLONE, else SEEK_DATA + copy_file_range, else
 // read/write) and truncates to its length; created with O_EXCL and `mode`.
 Result<void> copy_sparse(const std::string& from, const std::string& to, mode_t mode);
+// The same from an open file to an empty one, which becomes as long.
+Result<void> copy_sparse(int from, int to);
 
 // flock(2). shared or exclusive; Err busy when held otherwise. The lock lives as long as the Fd.
 Result<Fd> lock_file(const std::string& path, bool exclusive);

@@ -94,9 +94,9 @@ Result<void> copy_data(int from, int to, off_t size) {
   }
 }
 
-Result<off_t> size_of(const Fd& fd) {
+Result<off_t> size_of(int fd) {
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) return fail_errno(errno, "stat");
+  if (::fstat(fd, &status) != 0) return fail_errno(errno, "stat");
   if (!S_ISREG(status.st_mode)) return fail(Errc::invalid, "not a regular file");
   return status.st_size;
 }
@@ -123,7 +123,7 @@ Result<void> hash_extent(int fd, Extent extent, Sha256& sha) {
 // Holes are hashed from memory: the result is that of the bytes, wherever they are allocated.
 Result<std::string> hash_file(const std::string& path) {
   TRY_ASSIGN(const Fd fd, open_read(path));
-  TRY_ASSIGN(const off_t size, size_of(fd));
+  TRY_ASSIGN(const off_t size, size_of(fd.get()));
   Sha256 sha;
   off_t at = 0;
   while (true) {
@@ -141,7 +141,7 @@ Result<std::string> hash_file(const std::string& path) {
 
 Result<void> copy_sparse(const std::string& from, const std::string& to, mode_t mode) {
   TRY_ASSIGN(const Fd source, open_read(from));
-  auto size = size_of(source);
+  auto size = size_of(source.get());
   if (!size) return fail(with_context(size.error(), "copy " + from));
   Fd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!target) return fail_errno(errno, "create " + to);
@@ -152,6 +152,11 @@ Result<void> copy_sparse(const std::string& from, const std::string& to, mode_t 
   if (copied) return {};
   (void)::unlink(to.c_str());  // half a copy is worse than none; the first error is the one to tell
   return fail(with_context(copied.error(), "copy " + from + " to " + to));
+}
+
+Result<void> copy_sparse(int from, int to) {
+  TRY_ASSIGN(const off_t size, size_of(from));
+  return copy_data(from, to, size);
 }
 
 std::string sha256_file(const std::string& path) {

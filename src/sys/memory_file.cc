@@ -6,22 +6,45 @@
 
 #include <cerrno>
 
-namespace mvr::sys {
+#include "base/text.h"
 
-Result<Fd> make_memory_file(const std::string& name, std::string_view data) {
+namespace mvr::sys {
+namespace {
+
+Result<Fd> create(const std::string& name) {
   Fd file(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) return fail_errno(errno, "make a file in memory");
+  return file;
+}
+
+}  // namespace
+
+Result<Fd> make_memory_file(const std::string& name, std::string_view data) {
+  TRY_ASSIGN(Fd file, create(name));
   while (!data.empty()) {
     const ssize_t count = ::write(file.get(), data.data(), data.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return fail_errno(errno, "write a file in memory");
     data.remove_prefix(static_cast<std::size_t>(count));
   }
+  TRY(seal_memory_file(file));
+  return file;
+}
+
+Result<Fd> make_empty_memory_file(const std::string& name, Bytes size) {
+  TRY_ASSIGN(Fd file, create(name));
+  if (::ftruncate(file.get(), static_cast<off_t>(size.value)) != 0) {
+    return fail_errno(errno, "make a file of " + format_bytes(size) + " in memory");
+  }
+  return file;
+}
+
+Result<void> seal_memory_file(const Fd& file) {
   constexpr int kAll = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): fcntl
   if (::fcntl(file.get(), F_ADD_SEALS, kAll) != 0)
     return fail_errno(errno, "seal a file in memory");
-  return file;
+  return {};
 }
 
 }  // namespace mvr::sys

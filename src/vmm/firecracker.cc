@@ -89,6 +89,7 @@ class Firecracker final : public Backend {
   [[nodiscard]] ChannelStyle channel_style() const override { return ChannelStyle::listen; }
   [[nodiscard]] bool opens_tap_by_name() const override { return true; }
   [[nodiscard]] bool limits_network() const override { return true; }
+  [[nodiscard]] bool takes_memory() const override { return false; }
   [[nodiscard]] Bytes overhead(Accel) const override { return kOwnMemory; }
 
   Result<sys::Process> launch(const MachineSpec& spec) override {

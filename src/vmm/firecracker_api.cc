@@ -112,7 +112,7 @@ class FirecrackerMonitor final : public Monitor {
 
   std::string end_reason() override { return end_in_log(tail_of(target_.log)); }
 
-  void save(const std::string& directory, Done done) override {
+  void save(const MachineSpec&, const std::string& directory, Done done) override {
     save_done_ = std::move(done);
     state_call_ = ask(pause_request(), [this, directory](Result<void> paused) {
       if (!paused) return run_on(std::move(paused));

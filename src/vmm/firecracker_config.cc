@@ -263,8 +263,7 @@ Result<void> check_saved_states(const MachineSpec& spec, const FirecrackerVersio
     return fail(Errc::unsupported,
                 "Firecracker " + version.to_text() + ": saved states need 1.16 or newer");
   }
-  if (spec.huge_pages != HugePages::reserved) return {};
-  return fail(Errc::unsupported, "no saved states with memory of the pool of huge pages");
+  return check_can_be_saved(spec);
 }
 
 Result<std::string> firecracker_config(const MachineSpec& spec, const FirecrackerVersion& version,

@@ -44,6 +44,12 @@ Result<void> check_huge_pages(const MachineSpec& spec, const std::string& free_p
                     "raise vm.nr_hugepages"});
 }
 
+// Its pages are the pool's: a copy of them would have to be as well, and no VMM maps it privately.
+Result<void> check_can_be_saved(const MachineSpec& spec) {
+  if (spec.huge_pages != HugePages::reserved) return {};
+  return fail(Errc::unsupported, "no saved states with memory of the pool of huge pages");
+}
+
 Result<std::string> host_key(const MachineSpec& spec) {
   // Long on a host of many CPUs, and the same as long as we run.
   static const std::string cpu =

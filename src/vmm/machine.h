@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/fd.h"
@@ -71,7 +72,11 @@ struct MachineSpec {
   // that Backend::state_key() tells of both machines must be the same.
   std::string restore_from;
   bool may_be_saved = false;  // leaves the VMM room for that
-  bool smt = false;           // the guest sees its CPUs as pairs of threads
+  // Of either of these two where Backend::takes_memory(): a file in memory of the size of the
+  // guest's. One that may be saved has its memory there, one that is restored begins with a private
+  // copy of a sealed one. The caller keeps it open, the one to be saved until it is.
+  int memory_fd = -1;
+  bool smt = false;  // the guest sees its CPUs as pairs of threads
   HugePages huge_pages = HugePages::none;
   // Of the network device; only where Backend::limits_network().
   RateLimit receive;
@@ -91,11 +96,11 @@ class Monitor {
   // so that it is right even when the end of the process is seen before its last words.
   virtual std::string end_reason() = 0;
 
-  // Writes the machine's state into `directory`, which is empty and ours alone. The machine runs on
-  // afterwards, whether that worked or not. Calls back on the loop, from within no call of ours,
-  // unless the monitor has gone; within kSaveLimit and a bit.
+  // Writes the state of a machine launched as `spec` says into `directory`, which is empty and ours
+  // alone. The machine runs on afterwards, whether that worked or not. Calls back on the loop, from
+  // within no call of ours, unless the monitor has gone; within kSaveLimit and a bit.
   using Done = std::function<void(Result<void>)>;
-  virtual void save(const std::string& directory, Done done) = 0;
+  virtual void save(const MachineSpec& spec, const std::string& directory, Done done) = 0;
   // Of a machine launched with spec.restore_from: does what the launch left to do. A VMM that
   // cannot ends; what does not come up is the caller's to notice.
   virtual void restore(const MachineSpec& spec) = 0;
@@ -105,6 +110,8 @@ class Monitor {
 };
 
 inline constexpr Duration kSaveLimit{60'000};
+// The guest's memory in the directory of a state, which is as long and has holes.
+inline constexpr std::string_view kSavedMemory = "/memory";
 
 class Backend {
  public:
@@ -117,6 +124,8 @@ class Backend {
   [[nodiscard]] virtual bool opens_tap_by_name() const = 0;
   // Whether it keeps a network device to its rates; for others the tap's owner has to.
   [[nodiscard]] virtual bool limits_network() const = 0;
+  // Whether spec.memory_fd is for it; another one keeps memory as it likes.
+  [[nodiscard]] virtual bool takes_memory() const = 0;
   // Starts the process. Err names the stage; nothing of ours is left behind then.
   virtual Result<sys::Process> launch(const MachineSpec& spec) = 0;
   // Connects to the monitor of a launched or adopted machine; retried by the caller while the
@@ -140,6 +149,9 @@ Result<void> check_huge_pages(const MachineSpec& spec, const std::string& free_p
 inline constexpr const char* kFreeHugePages =
     "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
 
+// Err unsupported: no backend saves such a machine.
+Result<void> check_can_be_saved(const MachineSpec& spec);
+
 // The console file, empty, as a VMM is to append to it: ours alone, its user needs no right to it.
 Result<Fd> create_console(const std::string& path);
 
@@ -148,8 +160,7 @@ Result<Fd> create_console(const std::string& path);
 Result<std::string> host_key(const MachineSpec& spec);
 
 // What no file of the VMM needs to outgrow: its largest disk, its memory where that is a file, or
-// its state. It is also the console's bound while
-// no daemon looks after it.
+// its state. It is also the console's bound while no daemon looks after it.
 std::uint64_t file_size_limit(const MachineSpec& spec);
 
 // The guest decides how much it writes to its console. Empties the file when it is over `limit`

@@ -54,9 +54,12 @@ class Qemu final : public Backend {
   [[nodiscard]] ChannelStyle channel_style() const override { return ChannelStyle::connect; }
   [[nodiscard]] bool opens_tap_by_name() const override { return false; }
   [[nodiscard]] bool limits_network() const override { return false; }
+  [[nodiscard]] bool takes_memory() const override { return true; }
   // Its arguments, without what is each VM's own.
   [[nodiscard]] Result<std::string> state_key(const MachineSpec& spec) const override {
+    TRY(check_can_be_saved(spec));
     MachineSpec shape = spec;
+    shape.memory_fd = -1;
     for (std::string* own : {&shape.name, &shape.mac, &shape.kernel, &shape.initramfs,
                              &shape.command_line, &shape.restore_from}) {
       own->clear();
@@ -107,7 +110,8 @@ class Qemu final : public Backend {
       TRY_ASSIGN(state, sys::open_read(spec.restore_from + std::string(kQemuState)));
       options.fds.push_back({state.get(), fds.state});
     }
-    int number = state ? fds.state : fds.console;
+    if (spec.memory_fd >= 0) options.fds.push_back({spec.memory_fd, fds.memory});
+    int number = fds.memory;
     for (const int kept : spec.keep_open) options.fds.push_back({kept, ++number});
     if (spec.uid != 0) {
       options.uid = spec.uid;

@@ -25,7 +25,8 @@ struct QemuFds {
   int agent = 4;
   int monitor = 5;
   int console = 6;
-  int state = 7;  // used when the spec is restored from one
+  int state = 7;   // used when the spec is restored from one
+  int memory = 8;  // used when the spec has it
 };
 // What the arguments take from the host.
 struct QemuHost {
@@ -37,7 +38,7 @@ bool is_amd_cpu();
 // The argument list for a spec (pure).
 std::vector<std::string> qemu_arguments(const MachineSpec& spec, const std::string& binary,
                                         const QemuFds& fds, const QemuHost& host);
-// The file of a machine's state in the directory it is saved to.
+// The file of all of a machine's state but its memory in the directory it is saved to.
 inline constexpr std::string_view kQemuState = "/machine";
 
 // "7.2.22" from the output of --version.

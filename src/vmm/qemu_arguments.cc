@@ -44,14 +44,16 @@ std::string cpu_model(const MachineSpec& spec, const QemuHost& host) {
   return spec.smt && host.is_amd ? "host,topoext=on" : "host";
 }
 
-void add_machine(Arguments& arguments, const MachineSpec& spec, const QemuHost& host) {
+void add_machine(Arguments& arguments, const MachineSpec& spec, const QemuFds& fds,
+                 const QemuHost& host) {
   // process= is what ps(1) and top(1) show; the kernel keeps 15 bytes of it.
   arguments.add("-name", "guest=" + escaped(spec.name) + ",process=" + escaped(spec.name));
   std::string machine =
       "microvm,x-option-roms=off,acpi=on,pit=off,pic=off,rtc=on,isa-serial=on,"
       "graphics=off,usb=off,mem-merge=off,dump-guest-core=off";
   // Transparent ones QEMU asks the kernel for in any case.
-  if (spec.huge_pages == HugePages::reserved) machine += ",memory-backend=ram";
+  const bool is_reserved = spec.huge_pages == HugePages::reserved;
+  if (is_reserved || spec.memory_fd >= 0) machine += ",memory-backend=ram";
   arguments.add("-M", machine);
   if (spec.accel == Accel::kvm) {
     arguments.add("-accel", "kvm");
@@ -61,9 +63,15 @@ void add_machine(Arguments& arguments, const MachineSpec& spec, const QemuHost& 
   }
   arguments.add("-cpu", cpu_model(spec, host));
   const std::string memory = std::to_string(spec.memory.value >> 20U);
-  if (spec.huge_pages == HugePages::reserved) {
+  if (is_reserved) {
     arguments.add("-object", "memory-backend-memfd,id=ram,size=" + memory +
                                  "M,share=on,hugetlb=on,hugetlbsize=2M");
+  } else if (spec.memory_fd >= 0) {
+    // A saved one must be shared, for QEMU to leave it out of its state; what is not becomes ours
+    // page by page, where it is written to.
+    const std::string share = spec.restore_from.empty() ? "on" : "off";
+    arguments.add("-object", "memory-backend-file,id=ram,size=" + memory + "M,share=" + share +
+                                 ",mem-path=/proc/self/fd/" + std::to_string(fds.memory));
   }
   arguments.add("-m", memory);
   arguments.add("-smp", std::to_string(spec.vcpus) + (spec.smt ? ",threads=2" : ""));
@@ -146,14 +154,15 @@ void add_sockets(Arguments& arguments, const QemuFds& fds) {
 std::vector<std::string> qemu_arguments(const MachineSpec& spec, const std::string& binary,
                                         const QemuFds& fds, const QemuHost& host) {
   Arguments arguments(binary);
-  add_machine(arguments, spec, host);
+  add_machine(arguments, spec, fds, host);
   arguments.add("-kernel", spec.kernel).add("-initrd", spec.initramfs);
   arguments.add("-append", kernel_words(spec, host.tsc_khz));
   add_sockets(arguments, fds);
   for (const Drive& drive : spec.drives) add_drive(arguments, drive);
   if (spec.tap_fd >= 0) add_network(arguments, spec, fds.tap);
   arguments.add("-object", "rng-builtin,id=rng0").add("-device", "virtio-rng-device,rng=rng0");
-  if (!spec.restore_from.empty()) arguments.add("-incoming", "fd:" + std::to_string(fds.state));
+  // Deferred: its monitor has to say first that the memory is there.
+  if (!spec.restore_from.empty()) arguments.add("-incoming", "defer");
   arguments.add("-sandbox",
                 "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
   return arguments.take();

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "sys/files.h"
 #include "sys/unix_socket.h"
 #include "vmm/qemu.h"
 
@@ -84,10 +85,13 @@ constexpr Duration kLookAgain{10};
 constexpr int kMostLooks = 500;
 constexpr Duration kCancelled{5'000};
 
+constexpr const char* kCapabilities =
+    R"({"execute":"migrate-set-capabilities","arguments":{"capabilities":[)"
+    R"({"capability":"events","state":true},{"capability":"x-ignore-shared","state":true}]}})";
+
 // A migration as fast as the disk takes it, from which the last rest is not held back.
 constexpr std::array<const char*, 4> kSaveSteps{
-    R"({"execute":"migrate-set-capabilities","arguments":{"capabilities":[)"
-    R"({"capability":"events","state":true}]}})",
+    kCapabilities,
     R"({"execute":"migrate-set-parameters","arguments":)"
     R"({"max-bandwidth":1099511627776,"downtime-limit":10000}})",
     R"({"execute":"getfd","arguments":{"fdname":"state"}})",
@@ -96,6 +100,8 @@ constexpr std::size_t kHandOver = 2;
 
 // One that is under way.
 struct Save {
+  std::string directory;
+  int memory = -1;  // the caller's
   Fd file;
   Monitor::Done done;
   Result<void> outcome;
@@ -122,10 +128,12 @@ class QmpMonitor final : public Monitor {
     return reason_;
   }
 
-  void save(const std::string& directory, Done done) override {
+  void save(const MachineSpec& spec, const std::string& directory, Done done) override {
     save_ = std::make_unique<Save>();
+    save_->directory = directory;
+    save_->memory = spec.memory_fd;
     save_->done = std::move(done);
-    auto file = create_state(directory);
+    auto file = create_file(directory + std::string(kQemuState));
     if (!file || !is_ready_ || !watch_) {
       save_->outcome = file ? fail(Errc::unavailable, "QEMU does not answer")
                             : Result<void>(fail(std::move(file).error()));
@@ -136,10 +144,19 @@ class QmpMonitor final : public Monitor {
     take_step(0);
   }
 
-  void restore(const MachineSpec&) override {}  // it began with its arguments
+  void restore(const MachineSpec&) override {
+    when_ready([this] {
+      begin_restore([this](const QmpMessage& answer) {
+        if (std::holds_alternative<QmpError>(answer)) request_quit();
+      });
+    });
+  }
 
+  // What does not apply is refused, and changes nothing: to begin where it has, or need not, and to
+  // cancel what is not under way.
   void wake(std::function<void()>) override {
     when_ready([this] {
+      begin_restore({});
       say(R"({"execute":"migrate_cancel"})", {});
       run_on(kMostLooks);
     });
@@ -148,11 +165,17 @@ class QmpMonitor final : public Monitor {
  private:
   using OnAnswer = std::function<void(const QmpMessage&)>;
 
-  static Result<Fd> create_state(const std::string& directory) {
-    const std::string path = directory + std::string(kQemuState);
+  static Result<Fd> create_file(const std::string& path) {
     Fd file(::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!file) return fail_errno(errno, "create " + path);
     return file;
+  }
+
+  void begin_restore(const OnAnswer& on_answer) {
+    say(kCapabilities, on_answer);
+    say(R"({"execute":"migrate-incoming","arguments":{"uri":"fd:)" +
+            std::to_string(QemuFds{}.state) + R"("}})",
+        on_answer);
   }
 
   void take_step(std::size_t step) {
@@ -171,9 +194,15 @@ class QmpMonitor final : public Monitor {
 
   void on_migration(const std::string& status) {
     if (!save_ || save_->is_ending) return;
-    if (status == "completed") return end_save({});
+    if (status == "completed") return end_save(copy_memory());
     if (status != "failed" && status != "cancelled") return;
     end_save(fail(Errc::io, "QEMU could not write it: is the disk full?"));
+  }
+
+  // The guest stands still by now, and until end_save().
+  [[nodiscard]] Result<void> copy_memory() const {
+    TRY_ASSIGN(const Fd copy, create_file(save_->directory + std::string(kSavedMemory)));
+    return context(sys::copy_sparse(save_->memory, copy.get()), "copy the guest's memory");
   }
 
   void cancel_save() {

@@ -1,7 +1,8 @@
 // QMP, QEMU's control connection: one JSON object a line, in both directions. We wait for the
 // greeting, say qmp_capabilities, listen for why the guest ended, and may say quit. A machine is
-// saved by what QEMU calls migration: to a file that we open and hand over with the command. The
-// guest runs on meanwhile and stops for the last of it only, so that a restored one runs at once.
+// saved by what QEMU calls migration, to a file that we open and hand over with the command. Its
+// memory is left out of it (the capability x-ignore-shared): that is copied while the guest stands
+// still, and a restored machine maps the copy, so that it reads only what it touches.
 #pragma once
 
 #include <memory>

@@ -27,6 +27,7 @@
 #include "image/initramfs.h"
 #include "sys/files.h"
 #include "sys/loop.h"
+#include "sys/memory_file.h"
 #include "sys/unix_socket.h"
 #include "vmm/qemu.h"
 
@@ -110,6 +111,9 @@ class Boot {
       return fail(Errc::io, "the VMM ended at once");
     }
     TRY_ASSIGN(watch_, loop_.watch(socket_.get(), EPOLLIN, [this](std::uint32_t) { receive(); }));
+    if (spec_.restore_from.empty()) return {};
+    TRY_ASSIGN(monitor_, backend.attach(loop_, spec_.monitor_socket));
+    monitor_->restore(spec_);
     return {};
   }
   [[nodiscard]] bool is_done() const { return done_; }
@@ -137,6 +141,7 @@ class Boot {
   sys::Loop& loop_;
   vmm::MachineSpec spec_;
   sys::Process process_;
+  std::unique_ptr<vmm::Monitor> monitor_;
   Fd socket_;
   sys::Watch watch_;
   channel::Deframer deframer_;
@@ -180,14 +185,26 @@ Result<void> save_one(vmm::Backend& backend, vmm::MachineSpec spec, const TempDi
   spec.console = work.path() + "/console";
   spec.agent_socket = work.path() + "/agent";
   spec.monitor_socket = work.path() + "/monitor";
+  spec.may_be_saved = true;
+  TRY_ASSIGN(const Fd memory, sys::make_empty_memory_file(spec.name, spec.memory));
+  spec.memory_fd = memory.get();
   Boot boot(*loop, spec);
   TRY(boot.start(backend));
   TRY_ASSIGN(const auto monitor, backend.attach(*loop, spec.monitor_socket));
   while (!boot.is_done()) TRY(loop->run_once(Duration(60'000)));
   std::optional<Result<void>> saved;
-  monitor->save(directory, [&saved](Result<void> outcome) { saved = std::move(outcome); });
+  monitor->save(spec, directory, [&saved](Result<void> outcome) { saved = std::move(outcome); });
   while (!saved) TRY(loop->run_once(Duration(1'000)));
   return *saved;
+}
+
+// What VMs that begin there map.
+Result<Fd> saved_memory(const std::string& directory) {
+  TRY_ASSIGN(const Fd file, sys::open_read(directory + std::string(vmm::kSavedMemory)));
+  TRY_ASSIGN(Fd memory, sys::make_empty_memory_file("saved", Bytes{}));
+  TRY(sys::copy_sparse(file.get(), memory.get()));
+  TRY(sys::seal_memory_file(memory));
+  return memory;
 }
 
 Result<nlohmann::json> measure(const Options& options) {
@@ -200,13 +217,15 @@ Result<nlohmann::json> measure(const Options& options) {
   pattern.accel = options.accel;
   TRY_ASSIGN(const auto backend, vmm::make_qemu("qemu-system-x86_64"));
   const TempDir work;
+  Fd memory;
   if (options.restore) {
     const std::string directory = work.path() + "/state";
     TRY(sys::make_directories(directory, 0700));
     pattern.command_line = "mvr.waits";
-    pattern.may_be_saved = true;
     TRY(save_one(*backend, pattern, work, directory));
     pattern.restore_from = directory;
+    TRY_ASSIGN(memory, saved_memory(directory));
+    pattern.memory_fd = memory.get();
   }
   // The first boot warms the page cache and measures the TSC.
   TRY(boot_once(*backend, options, pattern));

@@ -17,7 +17,7 @@ class Store {
  public:
   [[nodiscard]] std::string path() const { return directory_ / "saved"; }
   [[nodiscard]] SavedStates open(const std::string& boot = "boot-1") const {
-    SavedStates states(path(), boot);
+    SavedStates states(path(), boot, Bytes{20'000});
     REQUIRE(states.sweep());
     return states;
   }
@@ -148,6 +148,54 @@ TEST_CASE("one that takes more than all may is not kept, and costs no other") {
   CHECK(states.publish("large", Bytes{1 << 19}).error().code == Errc::too_large);
   states.abandon("large");
   CHECK(sys::list_directory(store.path()).value() == std::vector<std::string>{"small"});
+}
+
+std::string memory_at(int number) {
+  return sys::read_file("/proc/self/fd/" + std::to_string(number)).value();
+}
+
+TEST_CASE("the memory of a state is read once, and nobody changes it") {
+  const Store store;
+  SavedStates states = store.open();
+  const auto keep = [&](const std::string& text) {
+    store.fill(states, "k");
+    REQUIRE(sys::write_file(store.path() + "/draft-k/memory", text));
+    REQUIRE(states.publish("k", mib(100)));
+  };
+  keep("first");
+  const int memory = states.memory("k").value();
+  CHECK(memory_at(memory) == "first");
+  CHECK(::write(memory, "x", 1) == -1);
+  REQUIRE(sys::write_file(store.path() + "/k/memory", "other"));
+  CHECK(states.memory("k").value() == memory);
+  CHECK(memory_at(memory) == "first");
+  keep("second");
+  CHECK(memory_at(states.memory("k").value()) == "second");
+  REQUIRE(states.drop("k"));
+  CHECK(states.memory("k").error().code == Errc::not_found);
+}
+
+TEST_CASE("the memories used last are held, and not more than all may take") {
+  const Store store;
+  SavedStates states = store.open();
+  const std::string text(8'000, 'm');  // two blocks: two of them are held
+  const auto path = [&](const std::string& key) { return store.path() + "/" + key + "/memory"; };
+  for (const std::string key : {"a", "b", "c"}) {
+    store.fill(states, key);
+    REQUIRE(sys::write_file(store.path() + "/draft-" + key + "/memory", text));
+    REQUIRE(states.publish(key, mib(100)));
+  }
+  const auto is_held = [&](const std::string& key) {
+    const std::string away = store.path() + "/away";
+    REQUIRE(::rename(path(key).c_str(), away.c_str()) == 0);
+    const bool is_there = states.memory(key).has_value();
+    REQUIRE(::rename(away.c_str(), path(key).c_str()) == 0);
+    return is_there;
+  };
+  for (const std::string key : {"a", "b", "a", "c"}) CHECK(memory_at(*states.memory(key)) == text);
+  CHECK(is_held("a"));
+  CHECK(is_held("c"));
+  CHECK_FALSE(is_held("b"));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "helpers.h"
+#include "sys/memory_file.h"
 #include "sys/open_below.h"
 
 namespace mvr::sys {
@@ -179,6 +180,20 @@ TEST_CASE("a sparse copy also goes between filesystems") {
   CHECK(remove_file(to));
   REQUIRE(copied);
   CHECK(digest == sha256_file(dir / "from"));
+}
+
+TEST_CASE("a sparse copy also goes from one open file to another") {
+  const TempDir dir;
+  constexpr off_t kSize = 3 << 20;
+  make_sparse(dir / "from", kSize, 1 << 20, "needle");
+  const Fd from = open_read(dir / "from").value();
+  const Fd to = make_empty_memory_file("to", Bytes{}).value();
+  REQUIRE(copy_sparse(from.get(), to.get()));
+  struct stat status {};
+  REQUIRE(::fstat(to.get(), &status) == 0);
+  CHECK(status.st_size == kSize);
+  CHECK(status.st_blocks <= 16);
+  CHECK(sha256_file("/proc/self/fd/" + std::to_string(to.get())) == sha256_file(dir / "from"));
 }
 
 TEST_CASE("a copy never replaces anything") {

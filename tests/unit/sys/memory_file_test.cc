@@ -1,7 +1,12 @@
 #include "sys/memory_file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include <array>
+#include <span>
+#include <string_view>
 
 #include "helpers.h"
 #include "sys/process.h"
@@ -29,6 +34,41 @@ TEST_CASE("a child reads a file in memory by its number, whatever user it runs a
   REQUIRE(exit);
   CHECK(exit->ok());
   CHECK(read_file(path) == "secret\n");
+}
+
+TEST_CASE("nobody changes a sealed file, and whoever maps it privately has a copy of his own") {
+  const Fd file = make_empty_memory_file("x", mib(1)).value();
+  REQUIRE(::pwrite(file.get(), "template", 8, 4096) == 8);
+  REQUIRE(seal_memory_file(file));
+  CHECK(::pwrite(file.get(), "x", 1, 0) == -1);
+  CHECK(::ftruncate(file.get(), 0) == -1);
+  const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+  const Fd opened(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  REQUIRE(opened);
+  CHECK(::pwrite(opened.get(), "x", 1, 0) == -1);
+  const auto map = [&](int kind) {
+    return ::mmap(nullptr, mib(1).value, PROT_READ | PROT_WRITE, kind, opened.get(), 0);
+  };
+  CHECK(map(MAP_SHARED) == MAP_FAILED);
+  void* const address = map(MAP_PRIVATE);
+  REQUIRE(address != MAP_FAILED);
+  const std::span<char> memory(static_cast<char*>(address), mib(1).value);
+  CHECK(std::string_view(memory.data(), memory.size()).substr(4096, 8) == "template");
+  memory[4096] = 'T';
+  std::array<char, 8> read{};
+  REQUIRE(::pread(file.get(), read.data(), read.size(), 4096) == 8);
+  CHECK(std::string_view(read.data(), read.size()) == "template");
+  ::munmap(address, mib(1).value);
+}
+
+TEST_CASE("what somebody still writes is not sealed") {
+  const Fd file = make_empty_memory_file("x", mib(1)).value();
+  void* const address =
+      ::mmap(nullptr, mib(1).value, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  REQUIRE(address != MAP_FAILED);
+  CHECK(seal_memory_file(file).error().code == Errc::busy);
+  ::munmap(address, mib(1).value);
+  CHECK(seal_memory_file(file));
 }
 
 }  // namespace mvr::sys

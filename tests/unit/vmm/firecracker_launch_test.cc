@@ -246,7 +246,7 @@ TEST_CASE("a launch that fails leaves nothing and names the VM") {
 // The outcome of a save.
 Result<void> save(Launched& vm, Monitor& monitor, const std::string& directory) {
   std::optional<Result<void>> outcome;
-  monitor.save(directory, [&](Result<void> saved) { outcome = std::move(saved); });
+  monitor.save({}, directory, [&](Result<void> saved) { outcome = std::move(saved); });
   CHECK_FALSE(outcome);
   REQUIRE(run_until(vm.loop(), [&] { return outcome.has_value(); }));
   return *outcome;

@@ -187,11 +187,23 @@ TEST_CASE("the TSC frequency is measured the same twice") {
   CHECK(difference * 10'000 < first);
 }
 
-TEST_CASE("a machine that begins from a state reads it from its descriptor") {
+TEST_CASE("a machine that is to be saved shares its memory, one that begins there has its own") {
   MachineSpec spec = example();
+  const auto object = [&](const std::string& share) {
+    return "memory-backend-file,id=ram,size=" + std::to_string(spec.memory.value >> 20U) +
+           "M,share=" + share + ",mem-path=/proc/self/fd/8";
+  };
   CHECK(values(arguments(spec), "-incoming").empty());
+  CHECK(values(arguments(spec), "-M").at(0).find("memory-backend") == std::string::npos);
+  spec.memory_fd = 20;
+  spec.may_be_saved = true;
+  CHECK(values(arguments(spec), "-object").at(0) == object("on"));
+  CHECK(values(arguments(spec), "-M").at(0).ends_with(",memory-backend=ram"));
+  spec.may_be_saved = false;
   spec.restore_from = "/s/saved/1";
-  CHECK(values(arguments(spec), "-incoming") == std::vector<std::string>{"fd:7"});
+  CHECK(values(arguments(spec), "-object").at(0) == object("off"));
+  CHECK(values(arguments(spec), "-M").at(0).ends_with(",memory-backend=ram"));
+  CHECK(values(arguments(spec), "-incoming") == std::vector<std::string>{"defer"});
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "catch.h"
 #include "fixture.h"
+#include "sys/memory_file.h"
 #include "sys/process.h"
 #include "vmm/qemu.h"
 
@@ -156,9 +157,10 @@ TEST_CASE("a spec that cannot boot is refused before anything is made") {
   CHECK_FALSE(sys::exists(spec.console));
 }
 
-TEST_CASE("a machine that begins from a state has its file open, then what is kept open") {
+TEST_CASE("a machine that begins from a state has its files open, then what is kept open") {
   const TempDir directory;
-  const auto qemu = make_qemu(fake_qemu(directory, "cat <&7 >&2; cat <&8 >&2")).value();
+  const auto qemu =
+      make_qemu(fake_qemu(directory, "cat <&7 >&2; cat /proc/self/fd/8 >&2; cat <&9 >&2")).value();
   MachineSpec spec = launchable_spec(directory);
   spec.restore_from = directory.path();
   CHECK(qemu->launch(spec).error().code == Errc::not_found);
@@ -166,9 +168,11 @@ TEST_CASE("a machine that begins from a state has its file open, then what is ke
   REQUIRE(sys::write_file(directory / "pinned", "the pin"));
   const Fd pin = sys::open_read(directory / "pinned").value();
   spec.keep_open = {pin.get()};
+  const Fd memory = sys::make_memory_file("memory", "the memory, ").value();
+  spec.memory_fd = memory.get();
   auto process = qemu->launch(spec).value();
   CHECK(process.wait(Duration(10'000)).value().ok());
-  CHECK(read(spec.console) == "the state, the pin");
+  CHECK(read(spec.console) == "the state, the memory, the pin");
 }
 
 TEST_CASE("what two machines must have in common is told, and what is their own is not") {
@@ -184,6 +188,8 @@ TEST_CASE("what two machines must have in common is told, and what is their own 
     other.name = "other";
     other.mac = "02:00:00:00:00:01";
     other.command_line = "other";
+    other.may_be_saved = true;
+    other.memory_fd = 5;
     REQUIRE(sys::write_file(directory / "second", "five"));
     other.drives[0].path = directory / "second";
     CHECK(qemu->state_key(other).value() == key);
@@ -195,6 +201,9 @@ TEST_CASE("what two machines must have in common is told, and what is their own 
   SECTION("the size of a drive") { REQUIRE(sys::write_file(directory / "scratch", "three")); }
   SECTION("another drive") { other.drives[0].read_only = true; }
   if (other.name == spec.name) CHECK(qemu->state_key(other).value() != key);
+  other.huge_pages = HugePages::reserved;
+  CHECK(qemu->state_key(other).error().code == Errc::unsupported);
+  other.huge_pages = HugePages::none;
   other.drives[0].path = directory / "none";
   CHECK_FALSE(qemu->state_key(other));
 }
