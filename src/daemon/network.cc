@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "daemon/fail_point.h"
 #include "sys/net.h"
-#include "sys/nft.h"
 #include "sys/process.h"
 
 namespace mvr::daemon {
@@ -75,6 +74,7 @@ Result<Network> Network::up(const core::Config& config, const std::vector<Guest>
   network.table_ = names.nft_table;
   TRY_ASSIGN(network.netns_,
              context(sys::open_netns(names.netns), "network namespace " + names.netns));
+  TRY_ASSIGN(network.nft_, sys::Nft::open(&network.netns_));
   fail_point("namespace made");
   TRY(set_sysctls(network.netns_));
   fail_point("sysctls set");
@@ -90,12 +90,12 @@ Result<Network> Network::up(const core::Config& config, const std::vector<Guest>
 }
 
 // Of sets that are there: after a restart, and before a change.
-std::map<std::string, std::string> Network::reached(const std::vector<Gate>& gates) const {
+std::map<std::string, std::string> Network::reached(const std::vector<Gate>& gates) {
   std::map<std::string, std::string> found;
   for (const Gate& gate : gates) {
     for (unsigned turn = 0; gate.is_limited && turn < 2; ++turn) {
       const std::string set = gate.reached(turn);
-      const auto listing = sys::nft_list(&netns_, "list set inet " + table_ + " " + set);
+      const auto listing = nft_.list("list set inet " + table_ + " " + set);
       if (listing) found[set] = listed_addresses(*listing);
     }
   }
@@ -107,16 +107,15 @@ Result<void> Network::apply(const core::Config& config, const std::vector<Guest>
   policy.guests = guests;
   policy.gates = gates_of(config, guests);
   policy.reached = reached(policy.gates);
-  TRY(context(sys::nft_apply(&netns_, render_guest_table(config, policy)), "guest firewall"));
+  TRY(context(nft_.apply(render_guest_table(config, policy)), "guest firewall"));
   gates_ = std::move(policy.gates);
   return {};
 }
 
 // The table, and the taps that a former daemon has put into it.
 Result<void> Network::take_rates() {
-  TRY(sys::nft_apply(&netns_, render_rate_table(table_)));
-  TRY_ASSIGN(const std::string text,
-             sys::nft_list(&netns_, "list table inet " + table_ + "_rates"));
+  TRY(nft_.apply(render_rate_table(table_)));
+  TRY_ASSIGN(const std::string text, nft_.list("list table inet " + table_ + "_rates"));
   limited_ = limited_taps(text);
   return {};
 }
@@ -130,7 +129,7 @@ Result<void> Network::forget_reached(unsigned turn) {
   for (const Gate& gate : gates_) {
     if (gate.is_limited) script += "flush set inet " + table_ + " " + gate.reached(turn) + "\n";
   }
-  return script.empty() ? Result<void>() : sys::nft_apply(&netns_, script);
+  return script.empty() ? Result<void>() : nft_.apply(script);
 }
 
 Result<Fd> Network::attach(const core::SlotNames& names, const std::string& gate_tag, Bytes rate) {
@@ -144,8 +143,7 @@ Result<Fd> Network::attach(const core::SlotNames& names, const std::string& gate
     script += "add element inet " + table_ + " " + gate->taps() + " { \"" + names.tap + "\" }\n";
   }
   if (rate.value > 0) script += add_rate(table_, names.tap, rate);
-  TRY(context(sys::nft_apply(&netns_, script),
-              "bind " + names.tap + " to " + names.guest.to_text()));
+  TRY(context(nft_.apply(script), "bind " + names.tap + " to " + names.guest.to_text()));
   if (rate.value > 0) limited_.insert(names.tap);
   fail_point("tap bound");
   return tap;
@@ -162,7 +160,7 @@ Result<void> Network::detach(const core::SlotNames& names) {
   for (const Gate& gate : gates_) drop(gate.taps(), "\"" + names.tap + "\"");
   const bool is_limited = limited_.contains(names.tap);
   if (is_limited) script += drop_rate(table_, names.tap);
-  TRY(sys::nft_apply(&netns_, script));
+  TRY(nft_.apply(script));
   limited_.erase(names.tap);
   fail_point("tap unbound");
   return context(sys::remove_tap(netns_, names.tap), "remove " + names.tap);

@@ -21,6 +21,7 @@
 #include "core/config.h"
 #include "core/names.h"
 #include "daemon/gate.h"
+#include "sys/nft.h"
 
 namespace mvr::daemon {
 
@@ -76,10 +77,12 @@ class Network {
   static Result<void> down(const core::Config& config);
 
  private:
-  [[nodiscard]] std::map<std::string, std::string> reached(const std::vector<Gate>& gates) const;
+  std::map<std::string, std::string> reached(const std::vector<Gate>& gates);
   Result<void> apply(const core::Config& config, const std::vector<Guest>& guests);
   Result<void> take_rates();
+
   Fd netns_;
+  sys::Nft nft_;  // in there
   std::string table_;
   std::vector<Gate> gates_;
   std::set<std::string> limited_;  // taps with a rate

@@ -1,6 +1,5 @@
 #include "sys/nft.h"
 
-#include <memory>
 #include <string_view>
 
 #include <nftables/libnftables.h>
@@ -29,41 +28,51 @@ std::string first_error(const char* buffer) {
   return "nft failed and said nothing";
 }
 
-// The context holds a netlink socket of the namespace it was made in: one context per call.
-Result<std::string> run_here(const std::string& script) {
-  const std::unique_ptr<nft_ctx, void (*)(nft_ctx*)> context(nft_ctx_new(NFT_CTX_DEFAULT),
-                                                             &nft_ctx_free);
-  if (!context) return fail(Errc::io, "libnftables gave no context");
-  if (nft_ctx_buffer_output(context.get()) != 0 || nft_ctx_buffer_error(context.get()) != 0) {
-    return fail(Errc::io, "libnftables gave no buffers");
-  }
-  if (nft_run_cmd_from_buffer(context.get(), script.c_str()) != 0) {
-    const std::string text = first_error(nft_ctx_get_error_buffer(context.get()));
-    return fail(code_of_nft(text), "nft: " + text);
-  }
-  const char* output = nft_ctx_get_output_buffer(context.get());
-  return std::string(output != nullptr ? output : "");
-}
-
-Result<std::string> run_in(const Fd* netns, const std::string& script) {
-  if (netns == nullptr) return run_here(script);
-  std::string output;
-  TRY(in_netns(*netns, [&]() -> Result<void> {
-    TRY_ASSIGN(output, run_here(script));
-    return {};
-  }));
-  return output;
-}
-
 }  // namespace
 
-Result<void> nft_apply(const Fd* netns, const std::string& script) {
-  TRY(run_in(netns, script));
+void Nft::Close::operator()(nft_ctx* context) const { nft_ctx_free(context); }
+
+// The context holds a netlink socket of the namespace it is made in, and keeps to it.
+Result<Nft> Nft::open(const Fd* netns) {
+  Nft nft;
+  const auto make = [&]() -> Result<void> {
+    nft.context_.reset(nft_ctx_new(NFT_CTX_DEFAULT));
+    if (!nft.context_) return fail(Errc::io, "libnftables gave no context");
+    return {};
+  };
+  TRY(netns == nullptr ? make() : in_netns(*netns, make));
+  nft_ctx* const context = nft.context_.get();
+  if (nft_ctx_buffer_output(context) != 0 || nft_ctx_buffer_error(context) != 0) {
+    return fail(Errc::io, "libnftables gave no buffers");
+  }
+  return nft;
+}
+
+Result<std::string> Nft::run(const std::string& script) {
+  const int code = nft_run_cmd_from_buffer(context_.get(), script.c_str());
+  // Both are empty afterwards.
+  const char* output = nft_ctx_get_output_buffer(context_.get());
+  const char* error = nft_ctx_get_error_buffer(context_.get());
+  if (code == 0) return std::string(output != nullptr ? output : "");
+  const std::string text = first_error(error);
+  return fail(code_of_nft(text), "nft: " + text);
+}
+
+Result<void> Nft::apply(const std::string& script) {
+  TRY(run(script));
   return {};
 }
 
+Result<std::string> Nft::list(const std::string& command) { return run(command); }
+
+Result<void> nft_apply(const Fd* netns, const std::string& script) {
+  TRY_ASSIGN(Nft nft, Nft::open(netns));
+  return nft.apply(script);
+}
+
 Result<std::string> nft_list(const Fd* netns, const std::string& command) {
-  return run_in(netns, command);
+  TRY_ASSIGN(Nft nft, Nft::open(netns));
+  return nft.list(command);
 }
 
 }  // namespace mvr::sys

@@ -24,6 +24,7 @@ class Firewall {
   [[nodiscard]] Result<std::string> list(const std::string& command) const {
     return nft_list(&fd_, command);
   }
+  [[nodiscard]] const Fd& netns() const { return fd_; }
 
  private:
   Fd fd_;
@@ -57,6 +58,25 @@ TEST_CASE("a script applies as a whole or not at all") {
   REQUIRE_FALSE(applied);
   CHECK(applied.error().code == Errc::not_found);
   CHECK_FALSE(contains(firewall.list("list set inet t s").value(), "10.0.0.1"));
+}
+
+TEST_CASE("a connection that stays sees what failed and what others did") {
+  MVR_NEEDS_ROOT();
+  const Firewall firewall;
+  Nft nft = Nft::open(&firewall.netns()).value();
+  const std::string add = "add element inet t s { 10.0.0.1 }\n";
+  CHECK(nft.apply(add).error().code == Errc::not_found);
+  REQUIRE(nft.apply("add table inet t\nadd set inet t s { type ipv4_addr; }\n"));
+  REQUIRE(nft.apply(add));
+  CHECK(contains(nft.list("list set inet t s").value(), "10.0.0.1"));
+  REQUIRE(firewall.apply("delete table inet t\n"));
+  CHECK(nft.list("list set inet t s").error().code == Errc::not_found);
+  REQUIRE(firewall.apply("add table inet t\nadd set inet t s { type ipv4_addr; }\n"));
+  for (int turn = 0; turn < 3; ++turn) {
+    REQUIRE(nft.apply(add));
+    REQUIRE(nft.apply(add + "delete element inet t s { 10.0.0.1 }\n"));
+    CHECK_FALSE(contains(nft.list("list set inet t s").value(), "10.0.0.1"));
+  }
 }
 
 TEST_CASE("the error is nft's first line") {
