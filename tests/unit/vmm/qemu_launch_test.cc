@@ -63,7 +63,7 @@ TEST_CASE("the VMM starts with its sockets and console open, and no other descri
 
 TEST_CASE("what the caller wants kept open is open in the VMM") {
   const TempDir directory;
-  const auto qemu = make_qemu(fake_qemu(directory, "readlink /proc/$$/fd/7 >&2")).value();
+  const auto qemu = make_qemu(fake_qemu(directory, "readlink /proc/$$/fd/9 >&2")).value();
   MachineSpec spec = launchable_spec(directory);
   REQUIRE(sys::write_file(directory / "pinned", ""));
   const Fd pin = sys::open_read(directory / "pinned").value();
