@@ -94,6 +94,16 @@ test('a job runs its steps, streams its log and ends with result 100', async (t)
   );
 });
 
+test('a job may have any name', async (t) => {
+  const github = await withRepository();
+  const name = 'a, "b" \\ c é';
+  const { job_id } = await github.addJob({ name, steps: [{ run: 'true' }] });
+  const runner = await startRunner(t, github, kHosted);
+  assert.equal(await runner.closed, 100);
+  assert.equal((await github.job(job_id)).conclusion, 'success');
+  assert.ok(runner.output.includes(`Z: Running job: ${name}\n`), runner.output);
+});
+
 test('a failing step fails the job and the rest is skipped', async (t) => {
   const github = await withRepository();
   const { job_id } = await github.addJob({
