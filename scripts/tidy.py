@@ -2,6 +2,7 @@
 """The rules of the code that a script can check. Prints file:line: rule, exits 1 on any."""
 
 import concurrent.futures
+import fcntl
 import hashlib
 import json
 import os
@@ -151,6 +152,8 @@ def check_tidy(problems):
     compiled = {entry["file"] for entry in json.loads((BUILD / "clang" / "compile_commands.json").read_text())}
     marks = CACHE / "tidy"
     marks.mkdir(parents=True, exist_ok=True)
+    lock = open(marks / "lock", "w")  # one of us at a time: the next finds what this one leaves
+    fcntl.flock(lock, fcntl.LOCK_EX)
     todo = {}
     for path in sources("src"):
         if path.suffix == ".cc" and str(path) in compiled:
