@@ -54,7 +54,11 @@ void Awakening::plan(vmm::MachineSpec& spec, const vmm::Backend& backend, const 
   if (const auto state = parts_.states.find(key_)) spec.restore_from = *state;
   spec.may_be_saved = parts_.states.is_wanted(key_, since_);
   if (auto taken = take_memory(spec, backend); !taken) {
-    forget_state(taken.error().what, "this VM boots");
+    if (spec.may_be_saved) {
+      stop_saving(taken.error());
+    } else {
+      forget_state(taken.error().what, "this VM boots");
+    }
     boot_only(spec);
   }
   is_restoring_ = !spec.restore_from.empty();

@@ -112,15 +112,12 @@ std::optional<std::string> SavedStates::find(const std::string& key) const {
 }
 
 Result<int> SavedStates::memory(const std::string& key) {
-  const std::string path = path_of(key) + std::string(vmm::kSavedMemory);
   if (const auto held = held_.find(key); held != held_.end()) {
     held->second.turn = ++turn_;
     return held->second.memory.get();
   }
-  TRY_ASSIGN(const Fd file, sys::open_read(path));
-  TRY_ASSIGN(Fd memory, sys::make_empty_memory_file("mvrunner-saved", Bytes{}));
-  TRY(context(sys::copy_sparse(file.get(), memory.get()), "read " + path));
-  TRY(sys::seal_memory_file(memory));
+  const std::string path = path_of(key) + std::string(vmm::kSavedMemory);
+  TRY_ASSIGN(Fd memory, sys::copy_to_memory_file("mvrunner-saved", path));
   const int number = memory.get();
   held_[key] = Held{std::move(memory), sys::allocated_size(path), ++turn_};
   release_others(key);

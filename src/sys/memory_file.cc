@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/text.h"
+#include "sys/files.h"
 
 namespace mvr::sys {
 namespace {
@@ -15,6 +16,15 @@ Result<Fd> create(const std::string& name) {
   Fd file(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) return fail_errno(errno, "make a file in memory");
   return file;
+}
+
+// From now on nobody changes it, by whatever descriptor.
+Result<void> seal(const Fd& file) {
+  constexpr int kAll = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): fcntl
+  if (::fcntl(file.get(), F_ADD_SEALS, kAll) != 0)
+    return fail_errno(errno, "seal a file in memory");
+  return {};
 }
 
 }  // namespace
@@ -27,7 +37,7 @@ Result<Fd> make_memory_file(const std::string& name, std::string_view data) {
     if (count < 0) return fail_errno(errno, "write a file in memory");
     data.remove_prefix(static_cast<std::size_t>(count));
   }
-  TRY(seal_memory_file(file));
+  TRY(seal(file));
   return file;
 }
 
@@ -39,12 +49,12 @@ Result<Fd> make_empty_memory_file(const std::string& name, Bytes size) {
   return file;
 }
 
-Result<void> seal_memory_file(const Fd& file) {
-  constexpr int kAll = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-vararg): fcntl
-  if (::fcntl(file.get(), F_ADD_SEALS, kAll) != 0)
-    return fail_errno(errno, "seal a file in memory");
-  return {};
+Result<Fd> copy_to_memory_file(const std::string& name, const std::string& path) {
+  TRY_ASSIGN(const Fd source, open_read(path));
+  TRY_ASSIGN(Fd copy, create(name));
+  TRY(context(copy_sparse(source.get(), copy.get()), "read " + path));
+  TRY(seal(copy));
+  return copy;
 }
 
 }  // namespace mvr::sys

@@ -15,8 +15,8 @@ namespace mvr::sys {
 Result<Fd> make_memory_file(const std::string& name, std::string_view data);
 // One of `size` bytes that are a hole, open to be written and mapped.
 Result<Fd> make_empty_memory_file(const std::string& name, Bytes size);
-// From now on nobody changes it, by whatever descriptor. Whoever opens it may still map it
-// privately and write to his own copy. Err busy while somebody has it mapped to write.
-Result<void> seal_memory_file(const Fd& file);
+// A sealed one with the contents and holes of the file at `path`. Whoever opens it may still map it
+// privately and write to his own copy.
+Result<Fd> copy_to_memory_file(const std::string& name, const std::string& path);
 
 }  // namespace mvr::sys

@@ -198,15 +198,6 @@ Result<void> save_one(vmm::Backend& backend, vmm::MachineSpec spec, const TempDi
   return *saved;
 }
 
-// What VMs that begin there map.
-Result<Fd> saved_memory(const std::string& directory) {
-  TRY_ASSIGN(const Fd file, sys::open_read(directory + std::string(vmm::kSavedMemory)));
-  TRY_ASSIGN(Fd memory, sys::make_empty_memory_file("saved", Bytes{}));
-  TRY(sys::copy_sparse(file.get(), memory.get()));
-  TRY(sys::seal_memory_file(memory));
-  return memory;
-}
-
 Result<nlohmann::json> measure(const Options& options) {
   TRY_ASSIGN(const image::Kernel kernel, image::KernelStore(options.state).find(options.kernel));
   vmm::MachineSpec pattern;
@@ -224,7 +215,8 @@ Result<nlohmann::json> measure(const Options& options) {
     pattern.command_line = "mvr.waits";
     TRY(save_one(*backend, pattern, work, directory));
     pattern.restore_from = directory;
-    TRY_ASSIGN(memory, saved_memory(directory));
+    TRY_ASSIGN(memory,
+               sys::copy_to_memory_file("saved", directory + std::string(vmm::kSavedMemory)));
     pattern.memory_fd = memory.get();
   }
   // The first boot warms the page cache and measures the TSC.
