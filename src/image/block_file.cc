@@ -15,15 +15,12 @@ namespace mvr::image {
 namespace {
 
 constexpr std::size_t kPending = 256U << 10U;
-constexpr std::uint64_t kWriteBehind = 8U << 20U;
 
 Error write_error(int number) {
   Error error = os_error(number, "write the image");
   if (error.code == Errc::full) error.remedy = "free space on the disk the image is written to";
   return error;
 }
-
-std::uint64_t offset_of(std::uint32_t block) { return std::uint64_t{block} * kBlockSize; }
 
 }  // namespace
 
@@ -103,16 +100,11 @@ Result<void> BlockFile::give_back(Run run) {
   return {};
 }
 
-Result<void> BlockFile::write(std::uint32_t start, std::string_view data) {
-  MVR_ASSERT(data.size() % kBlockSize == 0);
-  const auto pending_blocks = static_cast<std::uint32_t>(pending_.size() / kBlockSize);
-  if (start != pending_start_ + pending_blocks || pending_.size() + data.size() > kPending) {
+Result<void> BlockFile::write(std::uint32_t block, std::string_view data) {
+  MVR_ASSERT(data.size() == kBlockSize);
+  if (block != pending_start_ + pending_.size() / kBlockSize || pending_.size() == kPending) {
     TRY(flush());
-    pending_start_ = start;
-  }
-  if (data.size() >= kPending) {
-    pending_start_ = start + static_cast<std::uint32_t>(data.size() / kBlockSize);
-    return write_now(start, data);
+    pending_start_ = block;
   }
   pending_.append(data);
   return {};
@@ -120,8 +112,7 @@ Result<void> BlockFile::write(std::uint32_t start, std::string_view data) {
 
 Result<void> BlockFile::flush() {
   if (pending_.empty()) return {};
-  auto written = write_now(pending_start_, pending_);
-  pending_start_ += static_cast<std::uint32_t>(pending_.size() / kBlockSize);
+  auto written = write_at(fd_, pending_, offset_of(pending_start_));
   pending_.clear();
   return written;
 }
@@ -130,18 +121,6 @@ Result<void> BlockFile::set_length(std::uint32_t blocks) {
   TRY(flush());
   if (::ftruncate(fd_, static_cast<off_t>(offset_of(blocks))) == 0) return {};
   return fail(write_error(errno));
-}
-
-Result<void> BlockFile::write_now(std::uint32_t start, std::string_view data) {
-  TRY(write_at(fd_, data, offset_of(start)));
-  // The disk works while the next blocks are made; without this it would begin at the end. Only a
-  // hint: a failure shows at fsync.
-  const std::uint64_t end = offset_of(start) + data.size();
-  if (end < on_its_way_ + kWriteBehind) return {};
-  (void)::sync_file_range(fd_, static_cast<off_t>(on_its_way_),
-                          static_cast<off_t>(end - on_its_way_), SYNC_FILE_RANGE_WRITE);
-  on_its_way_ = end;
-  return {};
 }
 
 }  // namespace mvr::image

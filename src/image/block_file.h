@@ -1,4 +1,5 @@
-// The blocks of an image that is being written: which are free, and what goes into them.
+// The blocks of an image that is being written: which are free, and the metadata that goes into
+// them.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +12,9 @@
 namespace mvr::image {
 
 constexpr std::uint32_t kBlockSize = 4096;
+
+// Where a block lies in the image's file.
+inline std::uint64_t offset_of(std::uint32_t block) { return std::uint64_t{block} * kBlockSize; }
 
 // All of it, to a place of the image's file.
 Result<void> write_at(int fd, std::string_view data, std::uint64_t offset);
@@ -33,8 +37,8 @@ class BlockFile {
   Result<Run> take_behind(std::uint32_t wanted);
   // They read as zeros again and may be taken again.
   Result<void> give_back(Run run);
-  // A whole number of blocks.
-  Result<void> write(std::uint32_t start, std::string_view data);
+  // One block; it reaches the file at flush().
+  Result<void> write(std::uint32_t block, std::string_view data);
   Result<void> flush();
   // Cuts off what lies behind, or lets the file end with a hole.
   Result<void> set_length(std::uint32_t blocks);
@@ -42,7 +46,6 @@ class BlockFile {
   [[nodiscard]] std::uint32_t end() const { return end_; }
 
  private:
-  Result<void> write_now(std::uint32_t start, std::string_view data);
   [[nodiscard]] Error full() const;
   int fd_;
   std::uint32_t limit_;
@@ -50,7 +53,6 @@ class BlockFile {
   std::map<std::uint32_t, std::uint32_t> free_;  // start -> count, below end_, never touching
   std::string pending_;
   std::uint32_t pending_start_ = 0;
-  std::uint64_t on_its_way_ = 0;  // the disk was asked to begin with what lies before
 };
 
 }  // namespace mvr::image

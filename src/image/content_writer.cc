@@ -4,39 +4,29 @@
 #include <cstring>
 #include <utility>
 
-#include "base/assert.h"
-
 namespace mvr::image {
 namespace {
 
-constexpr std::size_t kWindow = 256U << 10U;
-
+constexpr std::size_t kChunk = ContentWork::kChunk;
 constexpr std::uint32_t kMaxExtent = 32768;
 
-bool is_zero(std::string_view block) {
-  return block[0] == '\0' && std::memcmp(block.data(), block.data() + 1, block.size() - 1) == 0;
-}
-
-std::string_view block_at(const std::string& window, std::size_t index) {
-  return std::string_view(window).substr(index * kBlockSize, kBlockSize);
+bool is_zero(const char* block) {
+  return *block == '\0' && std::memcmp(block, block + 1, kBlockSize - 1) == 0;
 }
 
 }  // namespace
 
 Result<void> ContentWriter::add(std::uint64_t offset, std::string_view data) {
-  if (window_.empty()) window_.resize(kWindow);
   if (offset < start_ + used_) return fail(Errc::invalid, "its data runs backwards");
   if (offset >= kMaxFileSize || data.size() > kMaxFileSize - offset) {
     return fail(Errc::too_large, "a file larger than 16TiB");
   }
   while (!data.empty()) {
-    if (offset >= start_ + kWindow) {
-      TRY(flush());
-      start_ = offset / kBlockSize * kBlockSize;
-    }
+    if (chunk_ == nullptr || offset >= start_ + kChunk) TRY(begin(offset));
     const std::size_t at = offset - start_;
-    const std::size_t count = std::min(data.size(), kWindow - at);
-    std::memcpy(window_.data() + at, data.data(), count);
+    const std::size_t count = std::min(data.size(), kChunk - at);
+    std::memset(chunk_ + used_, 0, at - used_);
+    std::memcpy(chunk_ + at, data.data(), count);
     used_ = at + count;
     offset += count;
     data.remove_prefix(count);
@@ -44,49 +34,57 @@ Result<void> ContentWriter::add(std::uint64_t offset, std::string_view data) {
   return {};
 }
 
+Result<void> ContentWriter::begin(std::uint64_t offset) {
+  TRY(flush());
+  TRY_ASSIGN(chunk_, work_.room());
+  start_ = offset / kChunk * kChunk;
+  return {};
+}
+
 Result<void> ContentWriter::flush() {
-  const std::size_t blocks = (used_ + kBlockSize - 1) / kBlockSize;
+  if (chunk_ == nullptr) return {};
+  const auto blocks = static_cast<std::uint32_t>((used_ + kBlockSize - 1) / kBlockSize);
+  std::memset(chunk_ + used_, 0, std::size_t{blocks} * kBlockSize - used_);
   const auto first = static_cast<std::uint32_t>(start_ / kBlockSize);
-  for (std::size_t i = 0; i < blocks;) {
-    if (is_zero(block_at(window_, i))) {
+  const auto has_data = [&](std::uint32_t i) { return !is_zero(chunk_ + i * kBlockSize); };
+  for (std::uint32_t i = 0; i < blocks;) {
+    if (!has_data(i)) {
       ++i;
       continue;
     }
-    std::size_t end = i;
-    while (end < blocks && !is_zero(block_at(window_, end))) ++end;
-    TRY(put(first + static_cast<std::uint32_t>(i),
-            std::string_view(window_).substr(i * kBlockSize, (end - i) * kBlockSize)));
+    std::uint32_t end = i + 1;
+    while (end < blocks && has_data(end)) ++end;
+    TRY(put(std::size_t{i} * kBlockSize, {first + i, end - i}));
     i = end;
   }
-  std::memset(window_.data(), 0, blocks * kBlockSize);
-  start_ += blocks * kBlockSize;
+  work_.end_chunk(std::size_t{blocks} * kBlockSize);
+  chunk_ = nullptr;
+  start_ += used_;
   used_ = 0;
   return {};
 }
 
-Result<void> ContentWriter::put(std::uint32_t logical, std::string_view data) {
-  sums_.add(logical, data);
-  while (!data.empty()) {
-    const auto wanted = static_cast<std::uint32_t>(data.size() / kBlockSize);
-    TRY_ASSIGN(const Run run, blocks_.take(std::min(wanted, kMaxExtent)));
+Result<void> ContentWriter::put(std::size_t at, Run logical) {
+  work_.digest(at, logical);
+  while (logical.count > 0) {
+    TRY_ASSIGN(const Run run, blocks_.take(std::min(logical.count, kMaxExtent)));
     Extent* last = extents_.empty() ? nullptr : &extents_.back();
-    if (last != nullptr && last->logical + last->count == logical &&
+    if (last != nullptr && last->logical + last->count == logical.start &&
         last->physical + last->count == run.start && last->count + run.count <= kMaxExtent) {
       last->count += run.count;
     } else {
-      extents_.push_back({logical, run.start, run.count});
+      extents_.push_back({logical.start, run.start, run.count});
     }
-    const std::size_t bytes = std::size_t{run.count} * kBlockSize;
-    TRY(blocks_.write(run.start, data.substr(0, bytes)));
-    data.remove_prefix(bytes);
-    logical += run.count;
+    work_.write(at, run);
+    at += std::size_t{run.count} * kBlockSize;
+    logical = {logical.start + run.count, logical.count - run.count};
   }
   return {};
 }
 
 Result<std::vector<Extent>> ContentWriter::finish(std::uint32_t index) {
   TRY(flush());
-  if (!extents_.empty()) sums_.end(index);
+  if (!extents_.empty()) work_.end_content(index);
   start_ = 0;
   return std::exchange(extents_, {});
 }

@@ -7,7 +7,7 @@
 
 #include "base/result.h"
 #include "image/block_file.h"
-#include "image/content_sums.h"
+#include "image/content_work.h"
 #include "image/file_tree.h"
 
 namespace mvr::image {
@@ -17,7 +17,7 @@ constexpr std::uint64_t kMaxFileSize = (std::uint64_t{1} << 44U) - kBlockSize;
 
 class ContentWriter {
  public:
-  ContentWriter(BlockFile& blocks, ContentSums& sums) : blocks_(blocks), sums_(sums) {}
+  ContentWriter(BlockFile& blocks, ContentWork& work) : blocks_(blocks), work_(work) {}
 
   // Pieces must not run backwards; what lies between them is a hole.
   Result<void> add(std::uint64_t offset, std::string_view data);
@@ -26,14 +26,15 @@ class ContentWriter {
   Result<std::vector<Extent>> finish(std::uint32_t index);
 
  private:
+  Result<void> begin(std::uint64_t offset);
   Result<void> flush();
-  Result<void> put(std::uint32_t logical, std::string_view data);
+  Result<void> put(std::size_t at, Run logical);
   BlockFile& blocks_;
-  ContentSums& sums_;
+  ContentWork& work_;
   std::vector<Extent> extents_;
-  std::string window_;       // zeros beyond what was added
-  std::uint64_t start_ = 0;  // of the window in the file; a block's boundary
-  std::size_t used_ = 0;     // bytes of the window
+  char* chunk_ = nullptr;    // that is being put together, if any
+  std::uint64_t start_ = 0;  // of the chunk in the file
+  std::size_t used_ = 0;     // bytes of the chunk
 };
 
 }  // namespace mvr::image

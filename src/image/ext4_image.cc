@@ -123,17 +123,18 @@ class Writer {
       : options_(options),
         blocks_(fd, kFirstDataBlock, limit(options)),
         sums_(fd, kSumsOffset),
-        tree_([this](Run run) { return blocks_.give_back(run); }) {}
+        work_(fd, sums_),
+        tree_([this](Run run) { return give_back(run); }) {}
 
   Result<void> read(const std::vector<TarLayer>& layers) {
     const Bytes all = options_.expected.value != 0 ? options_.expected : bytes_of(layers);
     const Watcher watcher(options_.bar, all, [this] { return Bytes{read_.load()}; });
-    ContentWriter content(blocks_, sums_);
+    ContentWriter content(blocks_, work_);
     for (const TarLayer& layer : layers) {
       TRY(context(read_layer(layer, content), layer.what));
       ++layer_;
     }
-    return sums_.complete();
+    return work_.complete();
   }
 
   Result<Formatted> finish(const std::string& path) {
@@ -161,6 +162,11 @@ class Writer {
     return static_cast<std::uint32_t>(options.size.value / kBlockSize);
   }
 
+  Result<void> give_back(Run run) {
+    TRY(work_.settle(run));
+    return blocks_.give_back(run);
+  }
+
   Result<void> read_layer(const TarLayer& layer, ContentWriter& content) {
     TarStream tar(layer.fd, read_);
     TRY(tar.open(!layer.digest.empty(), !layer.diff_id.empty()));
@@ -176,6 +182,7 @@ class Writer {
   const Ext4Options& options_;
   BlockFile blocks_;
   ContentSums sums_;
+  ContentWork work_;
   FileTree tree_;
   std::uint16_t layer_ = 0;
   std::uint64_t entries_ = 0;

@@ -71,9 +71,10 @@ Result<void> LayerReader::read(TarStream& tar) {
     TRY_ASSIGN(archive_entry * entry, tar.next());
     if (entry == nullptr) return {};
     ++entries_;
+    auto applied = apply(tar, entry);
+    if (applied) continue;
     const char* path = ::archive_entry_pathname(entry);
-    const std::string shown = printable(path == nullptr ? "" : path, 200);
-    TRY(context(apply(tar, entry), "entry \"" + shown + "\""));
+    return context(applied, "entry \"" + printable(path == nullptr ? "" : path, 200) + "\"");
   }
 }
 

@@ -70,7 +70,7 @@ la_ssize_t TarStream::read_plain(archive* handle, void* self, const void** data)
 Result<void> TarStream::open(bool with_digest, bool with_diff_id) {
   with_digest_ = with_digest;
   with_diff_id_ = with_diff_id;
-  buffer_.resize(kReadBlock);
+  buffer_ = PageBuffer(kReadBlock);
   raw_.reset(::archive_read_new());
   tar_.reset(::archive_read_new());
   if (!raw_ || !tar_) return fail(Errc::io, "libarchive: no memory");

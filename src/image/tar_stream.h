@@ -11,6 +11,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "base/page_buffer.h"
 #include "base/result.h"
 #include "sys/sha256.h"
 
@@ -71,7 +72,7 @@ class TarStream {
   bool with_digest_ = false;
   bool with_diff_id_ = false;
   std::atomic<std::uint64_t>& bytes_read_;
-  std::string buffer_;
+  PageBuffer buffer_;
   sys::Sha256 digest_;
   sys::Sha256 diff_id_;
   Archive raw_{nullptr, ::archive_read_free};
