@@ -35,12 +35,8 @@ std::vector<std::string> store_command(const Builder& builder, const std::string
     case Builder::Kind::docker:
       break;
   }
-  return {builder.program,
-          "image",
-          "inspect",
-          "--format",
-          "{{.Id}} {{join .RepoDigests \" \"}}",
-          image};
+  // Not join: 20.10 hands it a list that it does not take.
+  return {builder.program, "image", "inspect", "--format", "{{.Id}} {{json .RepoDigests}}", image};
 }
 
 Base ask_store(const Builder& builder, const std::string& image) {
@@ -51,7 +47,7 @@ Base ask_store(const Builder& builder, const std::string& image) {
   const std::size_t space = out->find(' ');
   if (space == std::string::npos) return base;
   std::string_view rest = std::string_view(*out).substr(space + 1);
-  // docker's are "name@sha256:...".
+  // docker's are ["name@sha256:..."].
   if (const std::size_t at = rest.find('@'); at != std::string_view::npos) {
     rest.remove_prefix(at + 1);
   }

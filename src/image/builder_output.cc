@@ -1,6 +1,8 @@
 #include "image/builder_output.h"
 
+#include <algorithm>
 #include <cctype>
+#include <vector>
 
 #include "base/text.h"
 
@@ -100,7 +102,10 @@ std::optional<BuildStep> BuildOutput::line(std::string_view text) {
   const std::string_view number = docker_number(text);
   if (!number.empty() && starts(text.substr(number.size() + 1), "ERROR:")) {
     const auto step = docker_steps_.find(std::string(number));
-    if (step != docker_steps_.end()) failed_ = step->second;
+    if (step != docker_steps_.end()) {
+      failed_ = step->second;
+      if (const auto code = parse_exit(text)) exit_code_ = code;
+    }
   }
   // Only the builder's own last word, not what a RUN command prints about others.
   if (starts(ascii_lower(text), "error:")) {
@@ -118,25 +123,25 @@ std::optional<BuildStep> BuildOutput::line(std::string_view text) {
   return step;
 }
 
-// The n-th instruction with this text, for the n-th time that the step has come by.
+// The n-th instruction with this text, for the n-th time that the step has come by. Which of
+// several has failed docker does not tell: none then.
 std::size_t BuildOutput::line_of_step(const Dockerfile& file) const {
-  const std::string wanted = squeezed(latest_->text);
-  const auto times = seen_.find(wanted);
-  std::size_t left = times == seen_.end() ? 1 : times->second;
-  std::size_t found = 0;
+  const std::string wanted = squeezed(failed_ ? failed_->text : latest_->text);
+  std::vector<std::size_t> lines;
   for (const Instruction& instruction : file.instructions) {
-    if (squeezed(instruction.text()) != wanted) continue;
-    found = instruction.line;
-    if (--left == 0) break;
+    if (squeezed(instruction.text()) == wanted) lines.push_back(instruction.line);
   }
-  return found;
+  if (lines.empty() || (failed_ && lines.size() > 1)) return 0;
+  const auto times = seen_.find(wanted);
+  return lines[std::clamp<std::size_t>(times == seen_.end() ? 1 : times->second, 1, lines.size()) -
+               1];
 }
 
 std::string BuildOutput::failure(const Dockerfile& file) const {
   const std::optional<BuildStep>& step = failed_ ? failed_ : latest_;
   std::string text;
   std::size_t line = docker_line_;
-  if (line == 0 && latest_ && !failed_) line = line_of_step(file);
+  if (line == 0 && step) line = line_of_step(file);
   if (line != 0) text = "Dockerfile line " + std::to_string(line);
   if (step) {
     if (!text.empty()) text += ", ";

@@ -1,5 +1,5 @@
-"""`mvrunner image build` with a real buildah: Dockerfiles as people write them, a registry on
-loopback, an unprivileged user. No VM: what is in the filesystem is read with debugfs.
+"""`mvrunner image build` with real builders: Dockerfiles as people write them, a registry on loopback, an
+unprivileged user. No VM: what is in the filesystem is read with debugfs.
 """
 
 import contextlib
@@ -8,17 +8,18 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import unittest
 
-from buildah import (BASE, CAPABILITIES, LIMIT, MULTI_STAGE, MVRUNNER, SECRET, STORAGE, BuildahTest,
-                     debugfs, facts, has, is_possible, write)
+from builders import (BASE, CAPABILITIES, LIMIT, MULTI_STAGE, MVRUNNER, SECRET, STORAGE, BuilderTest, Docker,
+                      Podman, debugfs, facts, has, is_possible, write)
 
 
-class Images(BuildahTest):
+class AnyBuilder:
+    """What is the same with each of them."""
+
     # ---- Dockerfiles as people write them --------------------------------------------------------
 
     def test_multi_stage_with_arguments_owners_and_a_user(self):
@@ -36,18 +37,18 @@ class Images(BuildahTest):
         self.assertEqual(manifest["labels"]["org.example.name"], "multi stage")
         (base,) = manifest["bases"]
         self.assertRegex(base, r"^localhost/base:1@sha256:[0-9a-f]{64}$")
-        self.assertIn("STEP", self.said)
+        self.assertIn(self.builder.step, self.said)
         self.check_nothing_left()
 
-        # Nothing changed, under another name: found by the key. A stand-in buildah proves that
+        # Nothing changed, under another name: found by the key. What stands before the builder proves that
         # no build is begun.
-        with self.watched_buildah() as (environment, calls):
+        with self.watched_builder() as (environment, calls):
             again, _ = self.build("multi-again", context, "--build-arg", "FLAVOUR=strawberry",
                                   environment=environment)
         self.assertEqual(again["id"], manifest["id"])
         self.assertIn("nothing changed", self.said)
         self.assertIn("inspect", calls())
-        self.assertFalse({"bud", "from", "mount"} & set(calls()), calls())
+        self.assertFalse(self.builder.building & set(calls()), calls())
         # Times do not count, contents do.
         os.utime(context / "src/main.txt", (1, 1))
         write(context / "src/big.tmp", "ignored")
@@ -84,14 +85,14 @@ class Images(BuildahTest):
         path.write_text(text)
 
     @contextlib.contextmanager
-    def watched_buildah(self):
-        """A buildah in front of the real one that writes down its verbs."""
+    def watched_builder(self):
+        """With a program in front of the builder that writes down its verbs."""
         log = self.root / "verbs"
         log.unlink(missing_ok=True)
-        write(self.root / "watch/buildah",
-              f'#!/bin/sh\necho "$1" >> {log}\nexec {shutil.which("buildah")} "$@"\n', 0o755)
-        path = f"{self.root}/watch:{os.environ['PATH']}"
-        yield {"PATH": path}, lambda: log.read_text().split()
+        name, path = self.builder.name, self.environment["PATH"]
+        write(self.root / "watch" / name,
+              f'#!/bin/sh\necho "$@" >> {log}\nexec {shutil.which(name, path=path)} "$@"\n', 0o755)
+        yield {"PATH": f"{self.root}/watch:{path}"}, lambda: log.read_text().split()
 
     def check_capabilities(self, image):
         self.assertEqual(facts(image, "/bin/busybox-net")[4], ["security.capability"])
@@ -103,47 +104,9 @@ class Images(BuildahTest):
         value = debugfs(image, "ea_get /bin/busybox-net security.capability")
         return [facts(image, path) for path in ("/bin/busybox-net", "/bin/su-link", "/srv", "/etc")], value
 
-    def test_capabilities_links_and_modes_and_the_same_without_root(self):
+    def test_capabilities_links_and_modes(self):
         _, image = self.build("caps", self.context("caps", CAPABILITIES))
-        as_root = self.check_capabilities(image)
-        with self.subTest("as an unprivileged user"):
-            if not has("newuidmap", "unshare", "setpriv"):
-                self.skipTest("needs uidmap")
-            self.assertEqual(self.check_capabilities(self.build_rootless()), as_root)
-
-    def build_rootless(self):
-        """Builds the same as a user that exists in a mount namespace of its own only."""
-        uid, home = 64321, self.root / "home"
-        for name, line in (("passwd", f"mvrtest:x:{uid}:{uid}::{home}:/bin/sh"),
-                           ("group", f"mvrtest:x:{uid}:"), ("subuid", "mvrtest:700000:65536"),
-                           ("subgid", "mvrtest:700000:65536")):
-            write(self.root / "etc" / name, pathlib.Path("/etc", name).read_text() + line + "\n")
-        write(home / "base.Dockerfile", BASE)
-        write(home / "caps/Dockerfile", CAPABILITIES)
-        shutil.copytree(self.root / "base", home / "base")
-        write(home / "storage.conf", STORAGE.format(home))
-        write(home / "mvrunner.yaml", json.dumps(
-            {"state_dir": f"{home}/state", "profiles": [{"name": "small", "labels": ["small"]}]}))
-        for path in [home, *home.rglob("*")]:
-            os.lchown(path, uid, uid)
-        script = f"""
-        set -e
-        for name in passwd group subuid subgid; do
-          mount --bind {self.root}/etc/$name /etc/$name
-        done
-        cd {home}
-        exec setpriv --reuid {uid} --regid {uid} --clear-groups env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-          HOME={home} USER=mvrtest XDG_RUNTIME_DIR={home} \
-          CONTAINERS_STORAGE_CONF={home}/storage.conf sh -ec '
-          buildah bud --isolation chroot --layers -t localhost/base:1 -f base.Dockerfile base
-          {MVRUNNER} --config mvrunner.yaml image build --builder buildah --no-smoke -t caps caps
-          buildah rmi --all --force >&2'
-        """
-        done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True,
-                              text=True, timeout=LIMIT)
-        self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
-        (image,) = home.glob("state/images/sha256-*/rootfs.ext4")
-        return image
+        self.check_capabilities(image)
 
     def test_secrets_reach_the_step_and_nothing_else(self):
         value = "xyzzy-" + os.urandom(8).hex()
@@ -179,7 +142,7 @@ class Images(BuildahTest):
                                    stdout=subprocess.DEVNULL, env=self.environment)
         self.addCleanup(process.kill)
         for line in process.stderr:
-            if line == "begun\n":
+            if line.endswith("begun\n"):
                 break
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
@@ -190,6 +153,8 @@ class Images(BuildahTest):
             time.sleep(0.2)
         self.assertEqual(self._sleeps(), [])
         self.assertEqual([path for path in (self.root / "state/images").glob(".work*")], [])
+        if self.builder.leaves_containers:
+            self.builder("rm", "--force", *self.builder.containers().split())
 
     @staticmethod
     def _sleeps():
@@ -201,16 +166,113 @@ class Images(BuildahTest):
         return found
 
     def test_a_heredoc_is_refused_by_name_on_a_builder_that_is_too_old(self):
-        version = self._buildah("--version").split()[2]
-        if tuple(map(int, version.split(".")[:2])) >= (1, 33):
-            self.skipTest(f"buildah {version} knows heredocs")
+        version, needed = self.builder.version(), self.builder.knows_heredocs
+        if [int(part) for part in version.split(".")[:2]] >= [int(part) for part in needed.split(".")]:
+            self.skipTest(f"{self.builder.name} {version} knows heredocs")
         context = self.context("heredoc", "FROM localhost/base:1\n\nRUN <<EOF\ntrue\nEOF\n")
         done = self.run_build("heredoc", context)
         self.assertEqual(done.returncode, 4)
-        self.assertIn("Dockerfile line 3: RUN with a heredoc needs buildah 1.33 or newer",
+        self.assertIn(f"Dockerfile line 3: RUN with a heredoc needs {self.builder.name} {needed} or newer",
                       done.stderr)
-        self.assertNotIn("STEP", done.stderr)
+        self.assertNotIn(self.builder.step, done.stderr)
 
+    # ---- a registry ------------------------------------------------------------------------------
+
+    @unittest.skipUnless(has("docker-registry", "skopeo"), "needs docker-registry and skopeo")
+    def test_a_base_from_a_registry_and_its_next_version(self):
+        write(self.root / "registry.yml", json.dumps({
+            "version": 0.1, "log": {"level": "error"},
+            "storage": {"filesystem": {"rootdirectory": str(self.root / "registry")}},
+            "http": {"addr": self.registry.replace("localhost", "127.0.0.1")}}))
+        registry = subprocess.Popen([*self.builder.prefix, "docker-registry", "serve",
+                                     self.root / "registry.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(registry.wait)
+        self.addCleanup(registry.terminate)
+        self._wait_for_registry()
+        base = f"{self.registry}/base:1"
+        self.builder.push("localhost/base:1", base)
+        context = self.context("pulled", f"FROM {base}\nRUN echo one > /made\n")
+        first, image = self.build("pulled", context, "--pull")
+        self.assertEqual(debugfs(image, "cat /made"), "one\n")
+        self.assertEqual(first["bases"][0].split("@")[0], base)
+        self.build("pulled", context, "--pull")
+        self.assertIn("nothing changed", self.said)
+
+        # A newer base under the same name is taken with --pull alone.
+        write(self.root / "base.Dockerfile", BASE + "ENV NEWER=1\n")
+        self.builder.build("localhost/base:2", self.root / "base.Dockerfile", self.root / "base")
+        self.builder.push("localhost/base:2", base)
+        self.builder.forget(base)
+        second, _ = self.build("pulled", context, "--pull")
+        self.assertIn("NEWER=1", second["env"])
+        self.assertNotEqual(second["key"], first["key"])
+
+        registry.terminate()
+        registry.wait()
+        if not self.builder.keeps_bases:
+            done = self.run_build("pulled", context, "--pull")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"load metadata for {base}", done.stderr)
+            self.assertEqual(self.manifest("pulled")["id"], second["id"])
+            return
+        # Without the registry, what the builder has is the base.
+        self.build("pulled", context, "--pull")
+        self.assertIn("nothing changed", self.said)
+        self.assertIn("taking it for what the builder has", self.said)
+
+    def _wait_for_registry(self):
+        end = time.monotonic() + 60
+        probe = [*self.builder.prefix, "curl", "-s", "-o", "/dev/null", f"http://{self.registry}/v2/"]
+        while subprocess.run(probe).returncode:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.1)
+
+
+class WithoutRoot:
+    @unittest.skipUnless(has("newuidmap", "unshare", "setpriv"), "needs uidmap")
+    def test_an_unprivileged_user_gets_the_same(self):
+        _, image = self.build("caps-of-root", self.context("caps-of-root", CAPABILITIES))
+        self.assertEqual(self.check_capabilities(self.build_rootless()), self.check_capabilities(image))
+
+    def build_rootless(self):
+        """Builds the same as a user that exists in a mount namespace of its own only."""
+        uid, home, name = 64321, self.root / "home", self.builder.name
+        for file, line in (("passwd", f"mvrtest:x:{uid}:{uid}::{home}:/bin/sh"),
+                           ("group", f"mvrtest:x:{uid}:"), ("subuid", "mvrtest:700000:65536"),
+                           ("subgid", "mvrtest:700000:65536")):
+            write(self.root / "etc" / file, pathlib.Path("/etc", file).read_text() + line + "\n")
+        write(home / "base.Dockerfile", BASE)
+        write(home / "caps/Dockerfile", CAPABILITIES)
+        shutil.copytree(self.root / "base", home / "base")
+        write(home / "storage.conf", STORAGE.format(home))
+        write(home / "mvrunner.yaml", json.dumps(
+            {"state_dir": f"{home}/state", "profiles": [{"name": "small", "labels": ["small"]}]}))
+        for path in [home, *home.rglob("*")]:
+            os.lchown(path, uid, uid)
+        script = f"""
+        set -e
+        for file in passwd group subuid subgid; do
+          mount --bind {self.root}/etc/$file /etc/$file
+        done
+        mkdir {self.root}/programs
+        mount --bind {self.builder.programs or self.root} {self.root}/programs
+        cd {home}
+        exec setpriv --reuid {uid} --regid {uid} --clear-groups env -i \
+          PATH={self.builder.path(self.root / 'programs')}/usr/sbin:/usr/bin:/sbin:/bin \
+          HOME={home} USER=mvrtest XDG_RUNTIME_DIR={home} \
+          CONTAINERS_STORAGE_CONF={home}/storage.conf sh -ec '
+          {name} {" ".join(self.builder.build_verb)} -t localhost/base:1 -f base.Dockerfile base
+          {MVRUNNER} --config mvrunner.yaml image build --builder {name} --no-smoke -t caps caps
+          {name} rmi --all --force >&2'
+        """
+        done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True,
+                              text=True, timeout=LIMIT)
+        self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
+        (image,) = home.glob("state/images/sha256-*/rootfs.ext4")
+        return image
+
+
+class WithBuildah(AnyBuilder, WithoutRoot, BuilderTest):
     def test_what_cannot_work_is_refused_before_the_builder_starts(self):
         context = self.context("refused", "FROM localhost/base:1\n")
         for options, text in (
@@ -225,56 +287,20 @@ class Images(BuildahTest):
         done = self.run_build("refused", context, environment=vfs)
         self.assertIn('set driver = "overlay"', done.stderr)
 
-    # ---- a registry ------------------------------------------------------------------------------
 
-    @unittest.skipUnless(has("docker-registry", "skopeo"), "needs docker-registry and skopeo")
-    def test_a_base_from_a_registry_and_its_next_version(self):
-        write(self.root / "registry.yml", json.dumps({
-            "version": 0.1, "log": {"level": "error"},
-            "storage": {"filesystem": {"rootdirectory": str(self.root / "registry")}},
-            "http": {"addr": self.registry.replace("localhost", "127.0.0.1")}}))
-        registry = subprocess.Popen(["docker-registry", "serve", self.root / "registry.yml"],
-                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(registry.wait)
-        self.addCleanup(registry.terminate)
-        self._wait_for_registry()
-        base = f"{self.registry}/base:1"
-        self._buildah("push", "localhost/base:1", f"docker://{base}")
-        context = self.context("pulled", f"FROM {base}\nRUN echo one > /made\n")
-        first, image = self.build("pulled", context, "--pull")
-        self.assertEqual(debugfs(image, "cat /made"), "one\n")
-        self.assertEqual(first["bases"][0].split("@")[0], base)
-        self.build("pulled", context, "--pull")
-        self.assertIn("nothing changed", self.said)
+class WithPodman(AnyBuilder, WithoutRoot, BuilderTest):
+    driver = Podman
 
-        # A newer base under the same name is taken with --pull alone.
-        write(self.root / "base.Dockerfile", BASE + "ENV NEWER=1\n")
-        self._buildah("bud", "--isolation", "chroot", "--layers", "-t", base, "-f",
-                      self.root / "base.Dockerfile", self.root / "base")
-        self._buildah("push", base, f"docker://{base}")
-        self._buildah("rmi", "--force", base)
-        second, _ = self.build("pulled", context, "--pull")
-        self.assertIn("NEWER=1", second["env"])
-        self.assertNotEqual(second["key"], first["key"])
 
-        # Without the registry, what the builder has is the base.
-        registry.terminate()
-        registry.wait()
-        self.build("pulled", context, "--pull")
-        self.assertIn("nothing changed", self.said)
-        self.assertIn("taking it for what the builder has", self.said)
+class WithDocker(AnyBuilder, BuilderTest):
+    driver = Docker
 
-    def _wait_for_registry(self):
-        host, port = self.registry.split(":")
-        end = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection((host, int(port)), 1).close()
-                return
-            except OSError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
+    def test_a_build_of_the_engine_is_the_first_choice(self):
+        context = self.context("chosen", "FROM localhost/base:1\n")
+        command = [word if word != "docker" else "auto" for word in self.command("chosen", context)]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=LIMIT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(self.manifest("chosen")["builder"], r"^docker \d")
 
 
 if __name__ == "__main__":

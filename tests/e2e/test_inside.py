@@ -4,7 +4,7 @@ import hashlib
 import tarfile
 
 import state
-from buildah import CAPABILITIES, MULTI_STAGE, SECRET, BuildahTest, is_possible, write
+from builders import CAPABILITIES, MULTI_STAGE, SECRET, BuilderTest, is_possible, write
 from harness import MvrunnerTest, main
 
 RELEASE = """
@@ -24,7 +24,7 @@ STOPSIGNAL SIGINT
 """
 
 
-class Builds(BuildahTest):
+class Builds(BuilderTest):
     """Makes them; has no test of its own."""
 
     def build_all(self):

@@ -79,6 +79,22 @@ TEST_CASE("a failing step of docker is the one it names, whatever ran beside it"
         "Dockerfile line 2, step 2/3 \"RUN false\": exit code 1");
 }
 
+// As docker 20.10 prints it, which names neither the line nor the error twice.
+TEST_CASE("a failing step of an old docker has the line of the only instruction with its text") {
+  const std::string text =
+      "#4 [1/3] FROM localhost/base:1\n#5 [2/3] RUN echo fine\n#5 DONE 0.3s\n"
+      "#6 [3/3] RUN echo before;     exit 7\n#6 0.25 before\n"
+      "#6 ERROR: executor failed running [/bin/sh -c echo before;     exit 7]: exit code: 7\n"
+      "------\n > [3/3] RUN echo before;     exit 7:\n#6 0.25 before\n------\n"
+      "executor failed running [/bin/sh -c echo before;     exit 7]: exit code: 7\n";
+  const std::string step = "RUN echo before; \\\n    exit 7\n";
+  const std::string once = "FROM localhost/base:1\nRUN echo fine\n\n" + step;
+  CHECK(failure(once, text) ==
+        "Dockerfile line 4, step 3/3 \"RUN echo before; exit 7\": exit code 7");
+  CHECK(failure(once + "FROM x\n" + step, text) ==
+        "step 3/3 \"RUN echo before; exit 7\": exit code 7");
+}
+
 TEST_CASE("without a step there is nothing to name") {
   CHECK(failure("FROM a\n", "Error: no such image: exit status 1\n").empty());
 }
