@@ -23,7 +23,7 @@ constexpr const char* kTarScript =
     "m=$(\"$1\" mount \"$2\") || exit 1\n"
     "case $m in /?*) ;; *) echo \"$1 mount: no directory: $m\" >&2; exit 1;; esac\n"
     "tar --xattrs --xattrs-include='*' --acls --numeric-owner --sort=name --format=posix"
-    " --pax-option=delete=atime,delete=ctime"
+    " --pax-option=delete=atime,delete=ctime --blocking-factor=512"
     " -C \"$m\" -cf - .\n"
     "r=$?\n"
     "\"$1\" umount \"$2\" >&2\n"

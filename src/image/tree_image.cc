@@ -20,6 +20,7 @@ namespace {
 
 constexpr Duration kEndLimit = std::chrono::minutes(10);  // after it has closed its output
 constexpr std::size_t kMostSaid = 1U << 20U;
+constexpr int kPipe = 1 << 20;
 
 class TreeStream {
  public:
@@ -28,6 +29,8 @@ class TreeStream {
     if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail_errno(errno, "pipe");
     Fd read(ends[0]);
     Fd write(ends[1]);
+    // Fewer changes between writer and reader; the default will do as well.
+    (void)::fcntl(write.get(), F_SETPIPE_SZ, kPipe);
     const Fd log(::open(command.log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (!log) return fail_errno(errno, command.log);
     sys::SpawnOptions spawn;
@@ -97,6 +100,7 @@ Result<Ext4Report> write_tree_image(const std::string& directory, const std::str
   tar.argv = {program,
               "--create",
               "--file=-",
+              "--blocking-factor=512",
               "--format=posix",
               "--pax-option=delete=atime,delete=ctime",
               "--sort=name",

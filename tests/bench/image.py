@@ -68,7 +68,8 @@ def by_writer(tar, output, memory):
 
 def by_pipe(tree, output):
     tar = subprocess.Popen(["tar", "--xattrs", "--xattrs-include=*", "--acls", "--numeric-owner",
-                            "--sort=name", "-cf", "-", "-C", tree, "."], stdout=subprocess.PIPE)
+                            "--sort=name", "--blocking-factor=512", "-cf", "-", "-C", tree, "."],
+                           stdout=subprocess.PIPE, pipesize=1 << 20)
     run(PROGRAM, "/dev/stdin", output, stdin=tar.stdout)
     tar.stdout.close()
     tar.wait()
