@@ -143,9 +143,9 @@ class Buildah:
     prefix = ()  # where everything runs that speaks to it
     # As on any host where the OCI runtime does not work: in a container, with odd cgroups.
     build_verb = ("bud", "--isolation", "chroot", "--layers")
-    leaves_containers = False  # when it is stopped
     keeps_bases = True  # those it pulls for a build are images like others
     _containers = ("containers", "--quiet")
+    _force = ()
     _program, _packages = name, ()  # unpacked where the host has none
 
     def __init__(self, root):
@@ -189,15 +189,22 @@ class Buildah:
     def containers(self):
         return self(*self._containers)
 
+    def remove_containers(self):
+        end = time.monotonic() + 30
+        while left := self.containers().split():
+            subprocess.run([self.name, "rm", *self._force, *left], env=self.environment, capture_output=True)
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.name} keeps {left}")
+
 
 class Podman(Buildah):
     name = "podman"
     building = {"build", "create", "mount"}
     knows_heredocs = "4.8"
-    leaves_containers = True
     _program, _packages = name, ("podman", "conmon")
     build_verb = ("build", "--isolation", "chroot", "--layers")
     _containers = ("ps", "--all", "--external", "--quiet")
+    _force = ("--force",)
 
 
 class Docker(Buildah):
