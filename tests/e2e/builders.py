@@ -206,6 +206,16 @@ class Podman(Buildah):
     _containers = ("ps", "--all", "--external", "--quiet")
     _force = ("--force",)
 
+    def start(self):
+        # Wherever its storage is, these are here.
+        self.traces = [path for path in (pathlib.Path("/dev/shm/libpod_lock"), pathlib.Path("/run/libpod"))
+                       if not path.exists()]
+
+    def stop(self):
+        super().stop()
+        for path in self.traces:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
 
 class Docker(Buildah):
     """With an engine of its own, in a network namespace of its own: it would change the host's firewall."""

@@ -253,6 +253,8 @@ class WithoutRoot:
         for file in passwd group subuid subgid; do
           mount --bind {self.root}/etc/$file /etc/$file
         done
+        mount -t tmpfs none /tmp
+        mount -t tmpfs none /dev/shm
         mkdir {self.root}/programs
         mount --bind {self.builder.programs or self.root} {self.root}/programs
         cd {home}
