@@ -3,7 +3,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <cstring>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -17,12 +16,6 @@ constexpr std::size_t kBatch = 4 * ContentWork::kChunk;
 // One thread reads some four times as fast as one digests.
 constexpr unsigned kMostHelpers = 3;
 constexpr std::uint64_t kWriteBehind = 8U << 20U;
-
-std::string little_endian(std::uint64_t value) {
-  std::string bytes(8, '\0');
-  for (unsigned i = 0; i < 8; ++i) bytes[i] = static_cast<char>(value >> (8 * i) & 0xffU);
-  return bytes;
-}
 
 std::string_view view(const sys::Sha256::Sum& sum) {
   return {reinterpret_cast<const char*>(sum.data()), sum.size()};
@@ -231,7 +224,8 @@ void ContentWork::digest_all(Batch& batch) {
   for (const std::size_t end : batch.chunks) {
     for (; run < end; ++run) {
       const Piece& piece = batch.runs[run];
-      batch.sha.add(little_endian(piece.block) + little_endian(piece.bytes / kBlockSize));
+      batch.sha.add_number(piece.block);
+      batch.sha.add_number(piece.bytes / kBlockSize);
       batch.sha.add(bytes.substr(piece.at, piece.bytes));
     }
     batch.sums.push_back(batch.sha.take());
@@ -255,7 +249,7 @@ Result<void> ContentWork::fold() {
 }
 
 void ContentWork::begin_whole() {
-  whole_.add(little_endian(~std::uint64_t{0}));
+  whole_.add_number(~std::uint64_t{0});
   whole_.add(view(first_sum_));
 }
 

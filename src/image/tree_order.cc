@@ -49,7 +49,7 @@ class Orderer {
       TRY(walk(child));
     }
     order_.subdirectories[place] = count;
-    add_number(0);  // the end of a directory: no file has this number
+    sha_.add_number(0);  // the end of a directory: no file has this number
     return {};
   }
 
@@ -57,7 +57,7 @@ class Orderer {
     const InodeId inode = tree_.node(id).inode;
     const bool is_known = tree_.inode(inode).number != 0;
     if (!is_known) number(inode);
-    add_number(tree_.inode(inode).number);
+    sha_.add_number(tree_.inode(inode).number);
     add_text(tree_.name(id));
     // A second name of a file needs no second description; lost+found has its number only.
     if (is_known && !tree_.is_directory(id)) return {};
@@ -72,34 +72,29 @@ class Orderer {
          {std::uint64_t{inode.mode}, std::uint64_t{inode.uid}, std::uint64_t{inode.gid}, inode.size,
           static_cast<std::uint64_t>(inode.mtime.seconds()),
           std::uint64_t{inode.mtime.nanoseconds()}}) {
-      add_number(value);
+      sha_.add_number(value);
     }
     const Extra none;
     const Extra* extra = tree_.extra_of(inode);
     if (extra == nullptr) extra = &none;
     add_text(extra->target);
-    add_number(extra->major);
-    add_number(extra->minor);
-    add_number(extra->attributes.size());
+    sha_.add_number(extra->major);
+    sha_.add_number(extra->minor);
+    sha_.add_number(extra->attributes.size());
     for (const auto& [name, value] : extra->attributes) {
       add_text(name);
       add_text(value);
     }
     const bool has_content = S_ISREG(inode.mode) && inode.extent_count != 0;
-    add_number(has_content ? 1 : 0);
+    sha_.add_number(has_content ? 1 : 0);
     if (!has_content) return {};
     TRY_ASSIGN(const std::string sum, sums_.get(number));
     sha_.add(sum);
     return {};
   }
 
-  void add_number(std::uint64_t value) {
-    std::string bytes;
-    for (unsigned i = 0; i < 8; ++i) bytes.push_back(static_cast<char>(value >> (8 * i) & 0xffU));
-    sha_.add(bytes);
-  }
   void add_text(std::string_view text) {
-    add_number(text.size());
+    sha_.add_number(text.size());
     sha_.add(text);
   }
 

@@ -28,6 +28,12 @@ void Sha256::add(std::string_view data) {
   MVR_ASSERT(EVP_DigestUpdate(of(context_.get()), data.data(), data.size()) == 1);
 }
 
+void Sha256::add_number(std::uint64_t value) {
+  std::array<char, 8> bytes{};
+  for (unsigned i = 0; i < 8; ++i) bytes[i] = static_cast<char>(value >> (8 * i) & 0xffU);
+  add({bytes.data(), bytes.size()});
+}
+
 Sha256::Sum Sha256::take() {
   Sum sum{};
   unsigned length = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +14,8 @@ class Sha256 {
   using Sum = std::array<unsigned char, 32>;
   Sha256();
   void add(std::string_view data);
+  // As 64 bits, little-endian.
+  void add_number(std::uint64_t value);
   // Of what was added since the last sum.
   Sum take();
   std::string take_hex();
