@@ -145,13 +145,22 @@ class Systemd(unittest.TestCase):
         outcome = self._outcome.result
         if not any(test is self for test, _ in outcome.failures + outcome.errors):
             return
-        try:
-            _, journal = self.host.run("journalctl --no-pager -o short-monotonic | tail -n 150; "
-                                       "tail -n 30 /var/lib/mvrunner/vms/*/console.log", 60)
-        except (OSError, AssertionError) as error:
-            journal = f"no journal: {error}"
-        print("---- journal", journal, "---- serial",
-              (self.work / "serial.log").read_text(errors="replace")[-3000:], sep="\n",
+        # The shortest first: not everybody who reads this sees all of it.
+        for title, command in (
+                ("VMs", "mvrunner ps -a"),
+                ("VMMs, twice", "ps -C qemu-system-x86_64 -o pid,stat,cputimes,wchan; sleep 5; "
+                                "ps -C qemu-system-x86_64 -o pid,stat,cputimes,wchan"),
+                ("consoles", "tail -n 15 /var/lib/mvrunner/vms/*/console.log"),
+                ("connections", "cat /proc/net/nf_conntrack | tail -n 10"),
+                ("journal", "journalctl --no-pager -o short-monotonic -u mvrunner -u mvrunner-vms | "
+                            "grep -v event_ignored | tail -n 60"),
+                ("all of the journal", "journalctl --no-pager -o short-monotonic | tail -n 60")):
+            try:
+                _, said = self.host.run(command, 60)
+            except (OSError, AssertionError) as error:
+                said = f"nothing: {error}"
+            print(f"---- {title}", said, sep="\n", file=sys.stderr)
+        print("---- serial", (self.work / "serial.log").read_text(errors="replace")[-1000:], sep="\n",
               file=sys.stderr)
 
     # ---- steps -----------------------------------------------------------------------------------
