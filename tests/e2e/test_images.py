@@ -266,8 +266,9 @@ class WithoutRoot:
           {MVRUNNER} --config mvrunner.yaml image build --builder {name} --no-smoke -t caps caps
           {name} rmi --all --force >&2'
         """
-        done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True,
-                              text=True, timeout=LIMIT)
+        # In a process namespace: podman leaves one that keeps its user namespace.
+        own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        done = subprocess.run([*own, "sh", "-c", script], capture_output=True, text=True, timeout=LIMIT)
         self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
         (image,) = home.glob("state/images/sha256-*/rootfs.ext4")
         return image
