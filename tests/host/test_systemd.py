@@ -212,7 +212,7 @@ class Systemd(unittest.TestCase):
 
     def start_job(self, name):
         """A job that runs until finish(); returns its id once it runs."""
-        wait = f"until curl -sf --max-time 10 {self.gates.url(THERE)}/{name}; do sleep 0.5; done"
+        wait = f"until curl -sf --max-time 10 {self.gates.url(THERE)}/{name}; do sleep 5; done"
         job = self.github.add_job("echo begun", wait, "echo ended", name=name)
         self.github.wait_job(job, "in_progress")
         self.say(f"job {name} runs")
