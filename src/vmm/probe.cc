@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -36,15 +35,12 @@ MachineSpec probe_spec(const ProbeInput& input) {
   return spec;
 }
 
-// What the VMM and the guest's kernel have said, as far as anybody reads it.
-std::string read_console(const MachineSpec& spec) {
-  return sys::read_file(spec.console, spec.console_limit.value).value_or("");
-}
-
-// The last of it, for people.
-std::string last_line(std::string_view console) {
+// What the VMM or the guest's kernel said last, for people.
+std::string last_line(const std::string& console) {
+  const auto text = sys::read_file(console, mib(1).value);
+  if (!text) return {};
   std::string last;
-  for (const std::string_view line : split(console, '\n')) {
+  for (const std::string_view line : split(*text, '\n')) {
     const auto start = line.find_first_not_of(" \t\r");
     if (start != std::string_view::npos) last = printable(line.substr(start), 300);
   }
@@ -55,10 +51,7 @@ std::string last_line(std::string_view console) {
 class ProbeBoot {
  public:
   ProbeBoot(const ProbeInput& input, sys::Loop& loop)
-      : loop_(loop),
-        silence_(input.silence),
-        deadline_(loop.now() + input.deadline),
-        spec_(probe_spec(input)) {}
+      : loop_(loop), deadline_(input.deadline), spec_(probe_spec(input)) {}
   ProbeBoot(const ProbeBoot&) = delete;
   ProbeBoot& operator=(const ProbeBoot&) = delete;
   ~ProbeBoot() {
@@ -80,7 +73,7 @@ class ProbeBoot {
     if (!listens) {
       if (auto socket = sys::connect_unix(spec_.agent_socket)) TRY(listen_to(std::move(*socket)));
     }
-    wait_for_a_word();
+    const sys::Timer timer = loop_.call_at(loop_.now() + deadline_, [this] { on_deadline(); });
     while (!outcome_) TRY(loop_.run_once());
     return *outcome_;
   }
@@ -116,23 +109,13 @@ class ProbeBoot {
 
   // With what the console has to say about it.
   void decide_failed(std::string why) {
-    const std::string last = last_line(read_console(spec_));
+    const std::string last = last_line(spec_.console);
     if (!last.empty()) why += ": " + last;
     decide(std::move(why));
   }
 
-  void wait_for_a_word() {
-    timer_ = loop_.call_at(std::min(loop_.now() + silence_, deadline_), [this] { on_timer(); });
-  }
-
-  void on_timer() {
-    const std::size_t said = read_console(spec_).size();
-    if (said > said_ && loop_.now() < deadline_) {
-      said_ = said;
-      return wait_for_a_word();
-    }
-    decide_failed("the agent has not said hello, and the guest " +
-                  (said > said_ ? "is too slow" : "said nothing for " + format_duration(silence_)));
+  void on_deadline() {
+    decide_failed("the agent did not say hello within " + format_duration(deadline_));
   }
 
   void on_exit() {
@@ -164,17 +147,14 @@ class ProbeBoot {
   }
 
   sys::Loop& loop_;
-  Duration silence_;
-  Instant deadline_;
+  Duration deadline_;
   MachineSpec spec_;
-  std::size_t said_ = 0;  // bytes on the console when the guest was last looked at
   sys::Process process_;
   Fd listener_;  // where the agent comes to us
   Fd socket_;
   sys::Watch process_watch_;
   sys::Watch listener_watch_;
   sys::Watch socket_watch_;
-  sys::Timer timer_;
   channel::Deframer deframer_;
   std::optional<std::string> outcome_;
 };

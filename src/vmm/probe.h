@@ -18,8 +18,7 @@ struct ProbeInput {
   std::string work_dir;       // a directory for the probe VM; removed afterwards
   std::string cache_dir;      // <state>/accel: one JSON file per key
   std::uint32_t uid = 0;      // a VM's: it must be able to open /dev/kvm; 0 keeps ours
-  Duration silence{30'000};   // the longest wait for the guest's next word
-  Duration deadline{60'000};  // for all of it: a busy host boots slowly, and its answer is kept
+  Duration deadline{60'000};  // a busy host boots slowly, and the answer is kept
   std::string kvm_device = "/dev/kvm";
 };
 struct ProbeResult {
