@@ -150,8 +150,9 @@ class Systemd(unittest.TestCase):
                 ("VMs", "mvrunner ps -a"),
                 ("VMMs, twice", "ps -C qemu-system-x86_64 -o pid,stat,cputimes,wchan; sleep 5; "
                                 "ps -C qemu-system-x86_64 -o pid,stat,cputimes,wchan"),
-                ("consoles", "tail -n 15 /var/lib/mvrunner/vms/*/console.log"),
-                ("connections", "cat /proc/net/nf_conntrack | tail -n 10"),
+                ("consoles", "tail -n 15 /var/lib/mvrunner/vms/*/console.log "
+                             "/var/lib/mvrunner/logs/*.console.log"),
+                ("connections", "tail -n 10 /proc/net/nf_conntrack"),
                 ("journal", "journalctl --no-pager -o short-monotonic -u mvrunner -u mvrunner-vms | "
                             "grep -v event_ignored | tail -n 60"),
                 ("all of the journal", "journalctl --no-pager -o short-monotonic | tail -n 60")):
