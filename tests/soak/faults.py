@@ -69,8 +69,12 @@ class FaultTest(unittest.TestCase):
         for job in jobs:
             self.wait(lambda: self.job(job)["status"] == "completed", f"job {job} is served")
             self.assertTrue(self.job(job)["runner_name"].startswith("mv-soak-"))
-            runs = [line for line in self.host.said("started") if line["job"] == job]
-            self.assertEqual(len(runs), 1)
+            # What the host says is read by a thread of its own, which may be late.
+            self.wait(lambda: self.runs(job), f"the host says that job {job} started")
+            self.assertEqual(len(self.runs(job)), 1)
+
+    def runs(self, job):
+        return [line for line in self.host.said("started") if line["job"] == job]
 
     def wait_no_runner(self):
         self.wait(lambda: not self.github.state()["runners"], "no runner is left")
@@ -125,7 +129,7 @@ class Polling(FaultTest):
         self.start()
         self.wait_served(self.add())
         self.wait_no_runner()
-        self.assertTrue(self.host.said("ghost_deleted"))
+        self.wait(lambda: self.host.said("ghost_deleted"), "the host says that it was deleted")
 
     def test_a_name_that_is_taken_is_not_used_again(self):
         self.fault(JIT, status=409, body={"message": "Already exists - A runner with the name"})
@@ -160,6 +164,7 @@ class Polling(FaultTest):
         self.github.control("PATCH", f"/jobs/{stolen}", {"status": "in_progress",
                                                           "runner_name": "other"})
         self.wait_no_runner()
+        self.end()
         self.assertEqual(self.host.said("started"), [])
 
     def test_a_job_that_stays_listed_after_it_was_taken_gets_no_second_vm(self):
@@ -246,6 +251,7 @@ class Apps(FaultTest):
         for _ in range(3):
             self.wait_served(self.add())
             time.sleep(150)
+        self.end()
         self.assertEqual(self.failures(), [])
         requests = self.github.state()["requests"]
         self.assertGreaterEqual(
@@ -267,6 +273,7 @@ class ScaleSets(FaultTest):
         self.start()
         time.sleep(180)
         self.wait_served(self.add())
+        self.end()
         self.assertEqual(self.failures(), [])
 
     def test_queue_tokens_that_expire(self):
@@ -280,8 +287,7 @@ class ScaleSets(FaultTest):
         self.sets(session_lapse_ms=30_000)
         first = Host(self.root, self.github, self.scopes, name="first")
         time.sleep(30)
-        first.process.kill()  # without giving its session back
-        first.process.wait()
+        first.kill()  # without giving its session back
         self.start()
         self.wait_served(self.add())
         self.wait_failure("session")

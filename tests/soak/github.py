@@ -109,14 +109,22 @@ class Host:
         return [line for line in list(self.lines) if line["event"] == event]
 
     def stop(self):
-        """Ends it and returns what it says last."""
+        """Ends it and returns what it says last; all that it said has been read then."""
         self.process.send_signal(signal.SIGTERM)
+        status = self.wait()
+        assert status == 0, f"the fake host ended with {status}: {self.errors.name}"
+        return self.said("end")[0]
+
+    def kill(self):
+        self.process.kill()
+        self.wait()
+
+    def wait(self):
         status = self.process.wait()
         self.reader.join()
         self.process.stdout.close()
         self.errors.close()
-        assert status == 0, f"the fake host ended with {status}: {self.errors.name}"
-        return self.said("end")[0]
+        return status
 
 
 def wait_until(when):
