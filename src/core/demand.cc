@@ -61,6 +61,9 @@ void fold_demand(ScopeState& state, const DemandSeen& event) {
   fresh.as_of = event.as_of;
   fresh.unmatched = event.unmatched;
   fresh.is_partial = event.is_partial;
+  fresh.newest = event.newest;
+  fresh.failure = event.failure;
+  fresh.retry_at = event.retry_at;
   const FirstSeen known = first_seen(state);
   for (const Demand& seen : event.demands) {
     fresh.demands.push_back(

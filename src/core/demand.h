@@ -71,11 +71,12 @@ struct Demand {
 };
 
 struct ScopeState {
-  Instant as_of{};                 // when the listing was requested
+  Instant as_of{};                 // when the listing was requested, see DemandSeen
+  Instant newest{};                // see DemandSeen
   std::vector<Demand> demands;     // one per profile with demand
   std::vector<JobHint> unmatched;  // queued jobs no profile serves, see why_unserved()
   bool is_partial = false;         // more may be queued, see DemandSeen
-  std::optional<Error> failure;    // discovery is failing since then
+  std::optional<Error> failure;    // discovery is failing, of all or of a part
   Instant retry_at{};              // next try while failing
   friend bool operator==(const ScopeState&, const ScopeState&) = default;
 };

@@ -16,11 +16,16 @@ namespace mvr::core {
 
 struct DemandSeen {
   std::string scope;
-  Instant as_of{};
+  Instant as_of{};  // when the oldest part that has jobs was requested
   std::vector<Demand> demands;
   std::vector<JobHint> unmatched;
   bool is_partial = false;  // repositories of the scope have not been looked at yet
+  Instant newest{};         // when the newest part was requested, where that is after as_of
+  // Of a part that cannot be seen; the next try is at retry_at.
+  std::optional<Error> failure = std::nullopt;
+  Instant retry_at{};
 };
+// Nothing of the scope can be seen.
 struct DiscoveryFailed {
   std::string scope;
   Error error;

@@ -187,7 +187,10 @@ class Observer {
 
 std::string Observer::operator()(const DemandSeen& event) {
   ScopeState& state = world_.scopes[event.scope];
-  if (event.as_of < state.as_of) return "a newer listing is known";
+  // A part that has jobs may be older than all that was known before: the whole is new all the
+  // same.
+  const auto newest = [](const auto& listing) { return std::max(listing.as_of, listing.newest); };
+  if (newest(event) < newest(state)) return "a newer listing is known";
   fold_demand(state, event);
   return applied();
 }

@@ -39,19 +39,31 @@ void Narrator::before(const core::Event& event, const core::World& world) {
   if (const auto* seen = std::get_if<core::DemandSeen>(&event); seen != nullptr)
     return news(*seen, world);
   const auto* failed = std::get_if<core::DiscoveryFailed>(&event);
-  if (failed == nullptr) return;
+  if (failed != nullptr) tell_failure(failed->scope, failed->error, failed->retry_at);
+}
+
+void Narrator::tell_failure(const std::string& scope, const Error& error, Instant retry_at) {
   log(Level::warn, "discovery_failed",
-      with_error({{"scope", failed->scope},
-                  {"retry_ms", ms_text(failed->retry_at - sys::monotonic_now())}},
-                 failed->error));
+      with_error({{"scope", scope}, {"retry_ms", ms_text(retry_at - sys::monotonic_now())}},
+                 error));
+}
+
+// What cannot be seen of a scope is told with each listing: once for each try.
+void Narrator::tell_gap(const core::DemandSeen& seen, const core::ScopeState* former) {
+  const bool has_failed = former != nullptr && former->failure.has_value();
+  if (!seen.failure) {
+    if (has_failed) log(Level::info, "discovery_recovered", {{"scope", seen.scope}});
+    return;
+  }
+  const bool is_known =
+      has_failed && former->failure == seen.failure && former->retry_at == seen.retry_at;
+  if (!is_known) tell_failure(seen.scope, *seen.failure, seen.retry_at);
 }
 
 void Narrator::news(const core::DemandSeen& seen, const core::World& world) {
   if (seen.scope == core::kCommandScope) return;
   const auto former = world.scopes.find(seen.scope);
-  if (former != world.scopes.end() && former->second.failure) {
-    log(Level::info, "discovery_recovered", {{"scope", seen.scope}});
-  }
+  tell_gap(seen, former == world.scopes.end() ? nullptr : &former->second);
   std::set<std::int64_t> listed;
   for (const auto& demand : seen.demands) {
     for (const auto& job : demand.jobs) {

@@ -34,6 +34,8 @@ class Narrator {
   void phase_changed(const core::Vm& before, const core::Vm& after, Instant now);
   void note_times(const core::Vm& after, Instant now);
   void news(const core::DemandSeen& seen, const core::World& world);
+  static void tell_failure(const std::string& scope, const Error& error, Instant retry_at);
+  static void tell_gap(const core::DemandSeen& seen, const core::ScopeState* former);
 
   const core::Config& config_;
   std::map<std::string, Times> times_;  // by VM name, until it is removed

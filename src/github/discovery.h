@@ -46,8 +46,8 @@ class Discovery {
 };
 
 // Polls the repositories of every scope with Feed::poll, see look_interval() of poll.h. Jobs are
-// matched to profiles with core::match_job. On failure: DiscoveryFailed with jittered, bounded
-// back-off.
+// matched to profiles with core::match_job. A failure, of a repository or of the whole scope, is
+// tried again with jittered, bounded back-off.
 std::unique_ptr<Discovery> make_poll_discovery(sys::Loop& loop, const core::Config& config,
                                                Client& client);
 

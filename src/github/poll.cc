@@ -255,30 +255,36 @@ class PollDiscovery final : public Discovery {
   }
 
   // The latest listings of all repositories, as old as the oldest that has jobs. A part of the
-  // scope may be out of sight: the demand of the rest holds, the failure is shown.
+  // scope may be out of sight: the demand of the rest holds, the failure is shown with it.
   void report_demand(const ScopePoll& poll, Instant as_of) {
     JobListing all;
     all.as_of = as_of;
+    Instant newest = as_of;
     bool is_partial = false;
     bool is_any_seen = poll.repositories.empty();
-    std::optional<core::DiscoveryFailed> failed;
+    const Repository* failed = nullptr;
     for (const auto& [name, each] : poll.repositories) {
+      newest = std::max(newest, each.listing.as_of);
       is_partial = is_partial || !each.was_looked_at();
       is_any_seen = is_any_seen || each.finished != Instant{};
-      if (each.failure && !failed) {
-        failed = core::DiscoveryFailed{poll.scope.id(), *each.failure, each.due};
-      }
+      if (each.failure && failed == nullptr) failed = &each;
       const bool is_stale = each.failure && loop_.now() - each.listing.as_of > kStale;
       if (each.listing.jobs.empty() || is_stale) continue;
       all.as_of = std::min(all.as_of, each.listing.as_of);
       all.jobs.insert(all.jobs.end(), each.listing.jobs.begin(), each.listing.jobs.end());
     }
     const auto report = report_;
-    const std::weak_ptr<bool> alive = alive_;
+    if (!is_any_seen && failed != nullptr) {
+      return report(core::DiscoveryFailed{poll.scope.id(), *failed->failure, failed->due});
+    }
     core::DemandSeen demand = demand_of(config_, poll.scope, std::move(all));
+    demand.newest = newest;
     demand.is_partial = is_partial;
-    if (is_any_seen) report(std::move(demand));
-    if (failed && !alive.expired()) report(std::move(*failed));
+    if (failed != nullptr) {
+      demand.failure = failed->failure;
+      demand.retry_at = failed->due;
+    }
+    report(std::move(demand));
   }
 
   sys::Loop& loop_;

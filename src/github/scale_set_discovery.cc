@@ -147,10 +147,17 @@ class ScaleSetDiscovery final : public Discovery {
     const auto failed = failure();
     const bool is_blind = std::ranges::all_of(
         sets_, [](const Set& set) { return set.listener->failure().has_value(); });
-    if (!is_blind) report(demand());
-    if (alive.expired()) return;
-    // Some sets are out of hearing: the demand of the others holds, the failure is shown.
-    if (failed) report(core::DiscoveryFailed{scope_.id(), failed->error, failed->retry_at});
+    if (is_blind && failed) {
+      report(core::DiscoveryFailed{scope_.id(), failed->error, failed->retry_at});
+    } else {
+      // Some sets may be out of hearing: the demand of the others holds, the failure is shown.
+      core::DemandSeen seen = demand();
+      if (failed) {
+        seen.failure = failed->error;
+        seen.retry_at = failed->retry_at;
+      }
+      report(std::move(seen));
+    }
     if (alive.expired()) return;
     for (const Set& set : sets_) set.listener->reported();
   }

@@ -75,6 +75,28 @@ class Origins(StandInVmmTest):
             self.assertEqual(self.github.job(jobs[name])["status"], "queued")
         self.check_nothing_left()
 
+    def test_a_repository_out_of_sight_is_told_at_each_try_and_the_rest_is_served(self):
+        self.github.control("POST", "/repos", {"repo": "acme/closed"})
+        self.github.control("POST", "/faults", {
+            "match": "^GET /repos/acme/closed/actions/runs", "count": 1000, "status": 404,
+            "body": {"message": "Not Found"}})
+        self.write_organization()
+        self.start_daemon()
+        wait_for(lambda: "event=discovery_failed" in self.daemon.text(), "the failure is told")
+        for number in range(5):
+            job = self.add(f"own {number}")
+            self.assertEqual(self.github.wait_job(job, "completed")["conclusion"], "success")
+        (scope,) = self.ps()["scopes"]
+        self.assertIn("acme/closed", scope["failure"])
+        self.assertNotIn("event=discovery_recovered", self.daemon.text())
+        self.github.control("DELETE", "/faults")
+        wait_for(lambda: "event=discovery_recovered" in self.daemon.text(), "it is in sight again")
+        answers = self.github.control("GET", "/state")["requests"]
+        self.assertEqual(self.daemon.text().count("event=discovery_failed"),
+                         answers["GET /repos/{owner}/{repo}/actions/runs"]["404"])
+        self.assertEqual(self.daemon.text().count("event=discovery_recovered"), 1)
+        self.check_nothing_left()
+
     def test_an_enterprise_serves_the_repositories_of_its_organizations(self):
         self.github.control("POST", "/enterprises", {"slug": "big", "organizations": ["acme"]})
         self.github.control("POST", "/tokens", {"token": TOKEN, "scopes": "repo"})

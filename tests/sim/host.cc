@@ -354,7 +354,12 @@ void FakeHost::tell_commands() {
 
 std::vector<core::Leftover> FakeHost::crash_daemon(const core::World& world) {
   ++epoch_;
-  commands_.clear();  // their clients lost the connection
+  // Their clients lost the connection: what has not begun is not wanted any more.
+  for (const Command& command : commands_) {
+    const auto handed = command.handed ? machines_.find(*command.handed) : machines_.end();
+    if (handed != machines_.end()) handed->second.is_excused = true;
+  }
+  commands_.clear();
   asking_.clear();
   std::vector<core::Leftover> leftovers;
   for (auto& [slot, machine] : machines_) {

@@ -105,7 +105,10 @@ void Simulation::advance() {
 
 void Simulation::poll(const std::string& scope) {
   const Duration lag = stage_.faults ? stage_.rng.between(0, 8'000) : Duration::zero();
-  const core::DemandSeen seen{scope, stage_.now, github_.listing(scope, lag), {}};
+  // Some repositories were asked before others.
+  const Duration older = stage_.faults ? stage_.rng.between(0, 2'000) : Duration::zero();
+  core::DemandSeen seen{scope, stage_.now - older, github_.listing(scope, lag), {}};
+  seen.newest = stage_.now;
   const bool fails = stage_.faults && (is_discovery_down_ || stage_.fault(50));
   // Answers may overtake each other, and come twice.
   stage_.after(stage_.rng.between(100, 4'000), [this, seen, fails] {

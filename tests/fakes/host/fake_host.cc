@@ -104,7 +104,7 @@ class FakeHost {
       return core::room_for(config_, world_, scope, profile);
     };
     discovery_ = github::make_discovery(loop_, config_, *client_, room);
-    discovery_->start([this](core::Event event) { seen(std::move(event)); });
+    discovery_->start([this](core::Event event) { post(std::move(event)); });
     turn();
     return {};
   }
@@ -167,7 +167,10 @@ class FakeHost {
     std::optional<core::Vm> before;
     if (slot && world_.vms.contains(*slot)) before = world_.vms.at(*slot);
     if (keeper_) keeper_->before(event, world_);
+    tell_failure(event);
     const std::string ignored = core::observe(world_, event, loop_.now());
+    if (const auto* demand = std::get_if<core::DemandSeen>(&event); demand && ignored.empty())
+      tell_jobs(*demand);
     if (!keeper_ || !ignored.empty() || !before) return;
     const auto now = world_.vms.find(before->slot);
     keeper_->after(event, *before, now == world_.vms.end() ? *before : now->second);
@@ -186,25 +189,33 @@ class FakeHost {
     if (!keeper_) say(std::move(line));
   }
 
-  void seen(core::Event event) {
-    if (const auto* demand = std::get_if<core::DemandSeen>(&event)) {
-      std::set<std::int64_t> listed;
-      for (const auto& one : demand->demands) {
-        for (const auto& job : one.jobs) listed.insert(job.id);
-      }
-      std::set<std::int64_t>& known = known_[demand->scope];
-      for (const auto& one : demand->demands) {
-        for (const auto& job : one.jobs) {
-          if (!known.contains(job.id))
-            tell({{"event", "seen"}, {"job", job.id}, {"name", job.name}});
-        }
-      }
-      known = std::move(listed);
+  void tell_jobs(const core::DemandSeen& demand) {
+    std::set<std::int64_t> listed;
+    for (const auto& one : demand.demands) {
+      for (const auto& job : one.jobs) listed.insert(job.id);
     }
-    if (const auto* failed = std::get_if<core::DiscoveryFailed>(&event)) {
-      say({{"event", "discovery_failed"}, {"scope", failed->scope}, {"error", failed->error.what}});
+    std::set<std::int64_t>& known = known_[demand.scope];
+    for (const auto& one : demand.demands) {
+      for (const auto& job : one.jobs) {
+        if (!known.contains(job.id)) tell({{"event", "seen"}, {"job", job.id}, {"name", job.name}});
+      }
     }
-    post(std::move(event));
+    known = std::move(listed);
+  }
+
+  // Of a part of a scope, once for each try.
+  void tell_failure(const core::Event& event) {
+    const auto told = [](const std::string& scope, const Error& error) {
+      say({{"event", "discovery_failed"}, {"scope", scope}, {"error", error.what}});
+    };
+    if (const auto* failed = std::get_if<core::DiscoveryFailed>(&event))
+      told(failed->scope, failed->error);
+    const auto* seen = std::get_if<core::DemandSeen>(&event);
+    if (seen == nullptr || !seen->failure) return;
+    const auto former = world_.scopes.find(seen->scope);
+    const bool is_known =
+        former != world_.scopes.end() && former->second.retry_at == seen->retry_at;
+    if (!is_known) told(seen->scope, *seen->failure);
   }
 
   Guest* find(core::Slot slot, const std::string& name) {

@@ -36,6 +36,30 @@ TEST_CASE("an older listing that comes late is ignored") {
   CHECK(holder == untouched);
 }
 
+TEST_CASE("a listing with an older part is ignored only where its newest part is older as well") {
+  World holder = world_wanting(0);
+  DemandSeen late = seen(kNow - seconds{2}, jobs(1));
+  late.newest = kNow;
+  CHECK(observe(holder, late, kNow).empty());
+  CHECK(holder.scopes.at(kScope).as_of == kNow - seconds{2});
+  CHECK(listed(holder.scopes.at(kScope)) == 1);
+  CHECK_FALSE(observe(holder, seen(kNow - seconds{1}, {}), kNow).empty());
+  CHECK(listed(holder.scopes.at(kScope)) == 1);
+}
+
+TEST_CASE("a part out of sight is known with the demand of the rest") {
+  World holder = world_wanting(0);
+  DemandSeen event = seen(kNow, jobs(2));
+  event.failure = Error{Errc::not_found, "acme/closed"};
+  event.retry_at = kNow + seconds{9};
+  CHECK(observe(holder, event, kNow).empty());
+  CHECK(holder.scopes.at(kScope).failure == event.failure);
+  CHECK(holder.scopes.at(kScope).retry_at == kNow + seconds{9});
+  CHECK(listed(holder.scopes.at(kScope)) == 2);
+  CHECK(observe(holder, seen(kNow, jobs(2)), kNow).empty());
+  CHECK_FALSE(holder.scopes.at(kScope).failure);
+}
+
 TEST_CASE("a failed listing keeps the last demand, a good one clears the failure") {
   World holder = world_wanting(2);
   const Error error{Errc::unavailable, "HTTP 502"};

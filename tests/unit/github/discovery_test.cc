@@ -283,11 +283,45 @@ TEST_CASE("a gap is reported beside the demand of the rest") {
   const auto discovery = make_poll_discovery(*bench.loop, config, *bench.client);
   std::vector<core::Event> events;
   discovery->start([&](core::Event event) { events.push_back(std::move(event)); });
-  bench.run_until([&] { return events.size() == 3; });
+  bench.run_until([&] { return events.size() == 2; });
   // "closed" is known to be out of sight before anything is known of "app", which takes longer.
   CHECK(std::holds_alternative<core::DiscoveryFailed>(events.at(0)));
-  CHECK_FALSE(std::get<core::DemandSeen>(events.at(1)).is_partial);
-  CHECK(std::get<core::DiscoveryFailed>(events.at(2)).error.code == Errc::not_found);
+  const auto& rest = std::get<core::DemandSeen>(events.at(1));
+  CHECK_FALSE(rest.is_partial);
+  REQUIRE(rest.failure);
+  CHECK(rest.failure->code == Errc::not_found);
+  CHECK(rest.retry_at > rest.newest);
+}
+
+TEST_CASE("a job counts whatever was asked, and answered, since its listing was begun") {
+  const Bench bench;
+  core::Config config = config_for(bench);
+  config.github.poll_interval = Duration{3'600'000};
+  config.github.scopes = {organization_scope()};
+  config.github.scopes[0].repositories = {"one", "two"};
+  Answer one = run_list("1");
+  one.delay = Duration{50};
+  Answer late = job_list(101);
+  late.delay = Duration{200};
+  bench.server->always(runs("acme/one", "queued"), one);
+  bench.server->always(runs("acme/two", "queued"), run_list(""));
+  for (const std::string name : {"acme/one", "acme/two"}) {
+    bench.server->always(runs(name, "in_progress"), run_list(""));
+  }
+  bench.server->always(jobs("acme/one", 1), late);
+  bench.server->always("GET /orgs/acme/actions/runner-groups", answer(std::string(kGroupsPage)));
+  const auto discovery = make_poll_discovery(*bench.loop, config, *bench.client);
+  core::World world;
+  std::vector<core::DemandSeen> seen;
+  discovery->start([&](const core::Event& event) {
+    CHECK(core::observe(world, event, bench.loop->now()).empty());
+    seen.push_back(std::get<core::DemandSeen>(event));
+  });
+  bench.run_until([&] { return seen.size() == 2; });
+  // The one without jobs was asked later and answered first.
+  CHECK(seen[0].demands.empty());
+  CHECK((seen[0].as_of - seen[1].as_of).count() > 0);
+  CHECK(core::listed(world.scopes.at("acme")) == 1);
 }
 
 TEST_CASE("a hint hastens the next poll") {

@@ -67,7 +67,10 @@ void SetBench::listen(const core::Config& config) {
   discovery = github::make_discovery(
       *loop, config, *client, [this](const std::string&, const std::string&) { return capacity; });
   discovery->start([seen = demands, failed = failures](const core::Event& event) {
-    if (const auto* demand = std::get_if<core::DemandSeen>(&event)) seen->push_back(*demand);
+    if (const auto* demand = std::get_if<core::DemandSeen>(&event)) {
+      seen->push_back(*demand);
+      if (demand->failure) failed->push_back({demand->scope, *demand->failure, demand->retry_at});
+    }
     if (const auto* down = std::get_if<core::DiscoveryFailed>(&event)) failed->push_back(*down);
   });
 }
