@@ -274,7 +274,8 @@ class PollDiscovery final : public Discovery {
       all.jobs.insert(all.jobs.end(), each.listing.jobs.begin(), each.listing.jobs.end());
     }
     const auto report = report_;
-    if (!is_any_seen && failed != nullptr) {
+    if (!is_any_seen) {
+      if (failed == nullptr) return;  // nothing is known yet
       return report(core::DiscoveryFailed{poll.scope.id(), *failed->failure, failed->due});
     }
     core::DemandSeen demand = demand_of(config_, poll.scope, std::move(all));
